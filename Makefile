@@ -1,0 +1,51 @@
+# Two commands do everything: `make devnet` and `make test`. Both create the environment first if need be.
+# The first interpreter that runs and is new enough; name another with `make env PYTHON=…`.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3 python; do $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+SITE = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+WORKERS ?= 2
+SEED ?= 1
+SECONDS ?= 300
+INPUTS ?= 100000
+
+.PHONY: env devnet test check bench fuzz sim soak clean
+
+env: .venv/.ready
+
+# --no-deps: the lock is complete, and libp2p's exact pin of fastecdsa has no wheel (see CONTRIBUTING.md).
+# trio-stubs, which trio-typing brings, hide trio's own types from mypy.
+.venv/.ready: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "no Python 3.11 or 3.12 found: install one, or name it: make env PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	rm -rf "$(SITE)/trio-stubs"
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+devnet: env
+	$(BIN)/nexus devnet up
+
+test: env check
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
+
+check: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+bench: env
+	$(BIN)/python tests/benchmarks/run.py
+
+fuzz: env
+	NEXUS_FUZZ_INPUTS=$(INPUTS) $(BIN)/pytest -n $(WORKERS) --timeout 7200 tests/fuzz
+
+sim: env
+	$(BIN)/python tests/network/run_simulation.py --seed $(SEED) --virtual-seconds $(SECONDS)
+
+soak: env
+	$(BIN)/python tests/network/run_soak.py --seed $(SEED)
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .hypothesis .pytest_cache dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

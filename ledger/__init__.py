@@ -1,0 +1,1 @@
+"""The ledger: a pure, deterministic state machine over integer amounts."""

@@ -1,0 +1,1 @@
+"""Ordering and admission of blocks: GHOSTDAG over spectral lanes. Pure and synchronous."""

@@ -1,0 +1,137 @@
+"""Execution of merge sets, with the outcomes and decoded transactions that will be asked for again soon.
+
+An outcome is a function of the merge set in consensus order (which begins with the selected parent, whose state it is
+executed on), the slot, and the proposer where red blocks forfeit their fees to it. A template's outcome is therefore
+the one of the block that is made from it, and of its siblings with the same parents.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from typing import Generic, TypeVar
+
+from consensus.blocks import Header
+from consensus.ghostdag import GhostdagData
+from consensus.params import Params, epoch_at
+from consensus.tables import Table
+from ledger.execution import BlockContext, MergedBlock, Outcome, execute_mergeset
+from ledger.registry import KindRegistry
+from ledger.rules import ChainRules
+from ledger.state import StateReader
+from ledger.transactions import SignedTransaction, decode_transaction
+
+OUTCOME_ENTRIES_KEPT = 200_000
+"""State changes and receipts of remembered outcomes together: some 50 MB at most."""
+
+TRANSACTIONS_KEPT = 50_000
+"""Decoded transactions in memory, in whole bodies; about 1.2 kB each."""
+
+NO_PROPOSER = -1
+"""In a key: nobody forfeits fees, so the proposer does not matter."""
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Recent(Generic[K, V]):
+    """The most recently used values, bounded by the sum of their weights. The newest is kept whatever it weighs."""
+
+    def __init__(self, limit: int) -> None:
+        """`limit`: greatest sum of weights."""
+        self._limit = limit
+        self._total = 0
+        self._entries: OrderedDict[K, tuple[V, int]] = OrderedDict()
+
+    def get(self, key: K) -> V | None:
+        """The value, which becomes the newest, or None."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        self._entries.move_to_end(key)
+        return entry[0]
+
+    def put(self, key: K, value: V, weight: int) -> None:
+        """Remember `value`, and forget the oldest while there is too much."""
+        old = self._entries.pop(key, None)
+        if old is not None:
+            self._total -= old[1]
+        self._entries[key] = value, weight
+        self._total += weight
+        while self._total > self._limit and len(self._entries) > 1:
+            _, (_, dropped) = self._entries.popitem(last=False)
+            self._total -= dropped
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+class MergesetExecutor:
+    """Executes merge sets on a given state. Pure but for its bounded memory, which never changes a result."""
+
+    def __init__(
+        self,
+        params: Params,
+        rules: ChainRules,
+        registry: KindRegistry,
+        headers: Table[Header],
+        bodies: Table[tuple[bytes, ...]],
+    ) -> None:
+        """`headers` and `bodies` hold every block that is merged."""
+        self._params = params
+        self._rules = rules
+        self._registry = registry
+        self._headers = headers
+        self._bodies = bodies
+        self._outcomes: Recent[Hashable, Outcome] = Recent(OUTCOME_ENTRIES_KEPT)
+        self._transactions: Recent[bytes, tuple[SignedTransaction, ...]] = Recent(TRANSACTIONS_KEPT)
+        self.executions = 0
+        """Merge sets executed so far; what was remembered does not count."""
+
+    def remember_transactions(self, block_id: bytes, transactions: tuple[SignedTransaction, ...]) -> None:
+        """Keep the decoded body of a block that is in the DAG now."""
+        self._transactions.put(block_id, transactions, 1 + len(transactions))
+
+    def transactions(self, block_id: bytes) -> tuple[SignedTransaction, ...]:
+        """The decoded body of a block of the DAG. Raises `MissingRecord`."""
+        known = self._transactions.get(block_id)
+        if known is None:
+            bodies = self._bodies.get(block_id)
+            known = tuple(decode_transaction(raw, self._registry) for raw in bodies)
+            self.remember_transactions(block_id, known)
+        return known
+
+    def outcome(
+        self,
+        data: GhostdagData,
+        slot: int,
+        proposer: int,
+        state_of_selected_parent: Callable[[], StateReader],
+    ) -> Outcome:
+        """What the merge set of `data` does when a block of `slot` by validator `proposer` merges it.
+
+        The state is asked for only when the outcome is not remembered. Errors: `LedgerFault` and its classes.
+        """
+        key = data.mergeset, slot, proposer if data.mergeset_reds else NO_PROPOSER
+        outcome = self._outcomes.get(key)
+        if outcome is None:
+            blues = set(data.mergeset_blues)
+            merged = [
+                MergedBlock(
+                    block, self._headers.get(block).proposer, block in blues, self.transactions(block)
+                )
+                for block in data.mergeset
+            ]
+            outcome = self.execute(state_of_selected_parent(), merged, slot, proposer)
+            self._outcomes.put(key, outcome, 1 + len(outcome.changes) + len(outcome.receipts))
+        return outcome
+
+    def execute(self, state: StateReader, merged: Sequence[MergedBlock], slot: int, proposer: int) -> Outcome:
+        """Execute `merged` on `state` and remember nothing."""
+        self.executions += 1
+        context = BlockContext(
+            rules=self._rules,
+            slot=slot,
+            epoch=epoch_at(self._params, slot),
+            finalised_epoch=0,
+            merging_proposer=proposer,
+        )
+        return execute_mergeset(state, merged, context, self._registry)

@@ -1,0 +1,154 @@
+"""Which parents a new block names.
+
+The selected parent is the best block that qualifies; then, in descending ORDER, every other tip that fits into the
+merge set. Whatever is not usable gives way to its own parents: a tip of the template's slot or later, a later block of
+a lane that was seen twice, a disqualified tip above the selected parent. A tip that is too far away for one merge set
+gives way to the nearest block of its selected chain that fits, so two long sides merge in pieces. Reasons: README,
+Templates.
+"""
+
+from bisect import insort
+from collections.abc import Iterable
+
+from consensus.errors import MergesetTooLarge, MergeTooDeep, NoParentUsable
+from consensus.ghostdag import GhostdagData, OrderKey, colour
+from consensus.merge_depth import MergeRoots, validate_merge_depth
+from consensus.order import Ancestry, lane_key
+from consensus.params import Params
+from consensus.stores import ConsensusStores
+from consensus.virtual import VirtualChain
+
+
+class Frontier:
+    """Blocks to look at, the greatest by ORDER first; each at most once."""
+
+    __slots__ = ("_entries", "_seen", "_stores")
+
+    def __init__(self, stores: ConsensusStores, blocks: Iterable[bytes]) -> None:
+        self._stores = stores
+        self._entries: list[tuple[OrderKey, bytes]] = []
+        self._seen: set[bytes] = set()
+        self.add(blocks)
+
+    def add(self, blocks: Iterable[bytes]) -> None:
+        """Look at `blocks` too."""
+        for block in blocks:
+            if block not in self._seen:
+                self._seen.add(block)
+                insort(self._entries, (self._stores.dag.order_key(block), block))
+
+    def take(self) -> bytes | None:
+        """The greatest block, which leaves; None when there is none."""
+        return self._entries.pop()[1] if self._entries else None
+
+    def replace(self, block: bytes) -> None:
+        """Look at the parents of `block` in its place."""
+        self.add(self._stores.dag.relations.parents.get(block))
+
+
+class ParentChoice:
+    """Chooses parents for the block of a slot. Moves the virtual chain to the selected parent."""
+
+    def __init__(self, chain: VirtualChain, params: Params, merge_roots: MergeRoots) -> None:
+        self._chain = chain
+        self._stores = chain.stores
+        self._dag = chain.stores.dag
+        self._params = params
+        self._merge_roots = merge_roots
+        self._ancestry = Ancestry(self._dag)
+
+    def choose(self, slot: int) -> tuple[tuple[bytes, ...], GhostdagData]:
+        """Parents, ascending by id, and the colouring that they give; `chain` stands at the selected parent then.
+
+        Raises `NoParentUsable` when even genesis is not older than `slot`.
+        """
+        frontier = Frontier(self._stores, self._dag.relations.tips())
+        selected_parent = self._take_selected_parent(frontier, slot)
+        merge_root = self._merge_roots.root(selected_parent)
+        parents = [selected_parent]
+        data = colour(self._dag, parents, limit=self._params.mergeset_limit)
+        while len(parents) < self._params.max_parents:
+            block = frontier.take()
+            if block is None:
+                break
+            if self._in_past_of(block, parents) or self._is_out_of_reach(block, selected_parent, merge_root):
+                continue
+            if not self._is_usable(block, slot):
+                frontier.replace(block)
+                continue
+            fitting = self._nearest_fitting(block, parents, slot)
+            if fitting is None:
+                continue
+            widened = [parent for parent in parents if not self._dag.is_ancestor(parent, fitting)]
+            widened.append(fitting)
+            wider = self._coloured(widened, merge_root)
+            if wider is not None:
+                parents, data = widened, wider
+        return tuple(sorted(parents)), data
+
+    def _take_selected_parent(self, frontier: Frontier, slot: int) -> bytes:
+        while True:
+            block = frontier.take()
+            if block is None:
+                raise NoParentUsable(slot)
+            if self._is_usable(block, slot) and self._chain.qualifies(block):
+                return block
+            frontier.replace(block)
+
+    def _is_usable(self, block: bytes, slot: int) -> bool:
+        """Older than the new block, and the first of its lane that this node saw."""
+        header = self._stores.headers.get(block)
+        if header.slot >= slot:
+            return False
+        return not header.parents or self._dag.lanes.get(lane_key(header.slot, header.band))[0] == block
+
+    def _in_past_of(self, block: bytes, parents: Iterable[bytes]) -> bool:
+        return any(self._dag.is_ancestor(block, parent) for parent in parents)
+
+    def _is_out_of_reach(self, block: bytes, selected_parent: bytes, merge_root: bytes) -> bool:
+        """Whether `block`, which is not in the past of `selected_parent`, is red and too deep: the fate of old tips.
+
+        Without the merge root in its past, all chain blocks from there on are in its anticone, and more than k make it
+        red. Told without colouring, which would be done for each of them in every template.
+        """
+        if self._dag.is_ancestor(merge_root, block):
+            return False
+        height = self._dag.reachability.height
+        return height(selected_parent) - height(merge_root) >= self._params.ghostdag_k
+
+    def _nearest_fitting(self, block: bytes, parents: list[bytes], slot: int) -> bytes | None:
+        """`block`, or the first usable one on its selected chain with which the merge set is small enough.
+
+        A lower block merges a subset of what a higher one does, so bisection finds where fitting begins.
+        """
+        if self._fits(block, parents):
+            return block
+        steps = []
+        for lower in self._dag.reachability.chain_down(block):
+            if self._in_past_of(lower, parents):
+                break
+            steps.append(lower)
+        low, high = 1, len(steps)
+        while low < high:
+            middle = (low + high) >> 1
+            if self._fits(steps[middle], parents):
+                high = middle
+            else:
+                low = middle + 1
+        return next((step for step in steps[low:] if self._is_usable(step, slot)), None)
+
+    def _fits(self, block: bytes, parents: list[bytes]) -> bool:
+        try:
+            colour(self._dag, [*parents, block], limit=self._params.mergeset_limit)
+        except MergesetTooLarge:
+            return False
+        return True
+
+    def _coloured(self, parents: list[bytes], merge_root: bytes) -> GhostdagData | None:
+        """The colouring of a block with `parents`, or None when it merges too deep."""
+        data = colour(self._dag, parents, limit=self._params.mergeset_limit)
+        try:
+            validate_merge_depth(data.mergeset_blues, data.mergeset_reds, merge_root, self._ancestry)
+        except MergeTooDeep:
+            return None
+        return data

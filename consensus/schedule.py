@@ -1,0 +1,332 @@
+"""Who may propose where: the validator set, the bands dealt for an epoch, the proposer and the rank of every lane.
+
+All of it follows from an `Anchor` (a validator set and a random mix) and the epoch's number, in integers. Bands are
+dealt, never chosen. Source: consensus.md (Validators, stake, randomness, bands, proposers); formulas: README, Schedule.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+
+from consensus.params import BANDS_REQUIRED, FULL_MODE_VALIDATORS, Params, epoch_at, first_slot_of_epoch
+from ledger.errors import GenesisInvalid
+from ledger.genesis import Genesis, genesis_hash
+from ledger.hashing import digest, tagged
+from wnsp.spectrum import BAND_COUNT
+
+_GENESIS_MIX_TAG = tagged("nexus/genesis-mix/v1")
+_SET_TAG = tagged("nexus/validator-set/v1")
+_EPOCH_SEED_TAG = tagged("nexus/epoch-seed/v1")
+_DEAL_TAG = tagged("nexus/band-deal/v1")
+_PROPOSER_TAG = tagged("nexus/proposer/v1")
+_LANE_TIE_TAG = tagged("nexus/lane-tie/v1")
+_MEMPOOL_LANE_TAG = tagged("nexus/mempool-lane/v1")
+
+_DRAW_BYTES = 8
+_DRAWS = 1 << 8 * _DRAW_BYTES
+
+EPOCHS_KEPT = 16
+"""Epoch schedules kept in memory: headers of a few epochs are judged at a time, and each is dealt in milliseconds."""
+
+GENESIS_EPOCHS = 2
+"""Epochs 0 and 1 are always read from the genesis anchor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Validator:
+    """One validator as the schedule sees it."""
+
+    index: int
+    consensus_key: bytes
+    stake_units: int
+    effective_stake_units: int
+    """What it counts for in quorums and in the choice of proposers: min(stake, cap)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatorSet:
+    """The validators of a snapshot, in order of index."""
+
+    validators: tuple[Validator, ...]
+    full: bool
+    """True from two validators per band on (full mode); else bootstrap mode, without a cap on stake."""
+    total_effective_stake_units: int
+    digest: bytes
+    """32 bytes over index, key, stake and effective stake of all: tells sets apart."""
+
+    @property
+    def status(self) -> str:
+        """`full` or `bootstrap`, for status pages."""
+        return "full" if self.full else "bootstrap"
+
+    def find(self, index: int) -> Validator | None:
+        """The validator of `index`, or None."""
+        at = bisect_left(self.validators, index, key=_index_of)
+        if at < len(self.validators) and self.validators[at].index == index:
+            return self.validators[at]
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """What a schedule is read from: set and mix of the latest finalised epoch in the view that judges a block."""
+
+    epoch: int
+    """The finalised epoch whose end the set and the mix belong to; 0 for genesis."""
+    mix: bytes
+    """32 bytes that nobody could choose."""
+    validators: ValidatorSet
+
+
+@dataclass(frozen=True, slots=True)
+class EpochSchedule:
+    """Bands and proposers of one epoch. Immutable, safe to use from any thread."""
+
+    epoch: int
+    first_slot: int
+    end_slot: int
+    """The first slot that is not in the epoch."""
+    seed: bytes
+    validators: ValidatorSet
+    bands: tuple[tuple[int, ...], ...]
+    """Validator indices by band, in the order in which they were dealt."""
+    cumulative_stakes: tuple[tuple[int, ...], ...]
+    """Running sums of their effective stakes, aligned with `bands`."""
+
+    @property
+    def populated(self) -> tuple[int, ...]:
+        """The bands that have validators, ascending."""
+        return tuple(band for band, members in enumerate(self.bands) if members)
+
+    @property
+    def bands_required(self) -> int:
+        """How many lit bands a certificate needs: 5, or every populated band when fewer are."""
+        return min(BANDS_REQUIRED, len(self.populated))
+
+    def band_of(self, validator: int) -> int | None:
+        """The band that `validator` was dealt, or None when it is not in the set."""
+        for band, members in enumerate(self.bands):
+            if validator in members:
+                return band
+        return None
+
+    def proposer(self, slot: int, band: int) -> int | None:
+        """Index of the validator scheduled for the lane, or None when the band is empty.
+
+        The choice is weighted by effective stake: 8-byte draws from BLAKE2b(seed ‖ slot ‖ band ‖ counter); draws in
+        the incomplete last multiple of the band's stake are drawn again, so there is no modulo bias.
+        Errors: `ValueError` for a slot of another epoch.
+        """
+        if not self.first_slot <= slot < self.end_slot:
+            raise ValueError(
+                f"slot {slot} is not in epoch {self.epoch} ({self.first_slot} to {self.end_slot - 1})"
+            )
+        members = self.bands[band]
+        if not members:
+            return None
+        sums = self.cumulative_stakes[band]
+        return members[bisect_right(sums, _uniform(self.seed, slot, band, sums[-1]))]
+
+    def lane_tie(self, slot: int, band: int) -> bytes:
+        """32 bytes that rank the lane among others: greater wins ties between blocks, and leads a period."""
+        return lane_tie(self.seed, slot, band)
+
+    def lanes_of(self, validators: Collection[int], slot: int) -> tuple[tuple[int, int], ...]:
+        """Where any of `validators` (indices) may propose at `slot`: (band, validator index), by band."""
+        lanes = []
+        for band in range(BAND_COUNT):
+            proposer = self.proposer(slot, band)
+            if proposer is not None and proposer in validators:
+                lanes.append((band, proposer))
+        return tuple(lanes)
+
+    def mempool_lane(self, sender: bytes) -> int:
+        """The band whose proposers take the transactions of `sender` (20-byte address) first: one of the populated.
+
+        With all six populated this is H(sender, epoch) mod 6; the mempool offers a transaction to any lane later.
+        """
+        populated = self.populated
+        drawn = digest(_MEMPOOL_LANE_TAG, sender, _number(self.epoch))
+        return populated[int.from_bytes(drawn, "big") % len(populated)]
+
+
+class Schedule:
+    """Epoch schedules on one network, the last few kept. Safe to share between threads."""
+
+    def __init__(self, params: Params, genesis_anchor: Anchor) -> None:
+        """`genesis_anchor` judges epochs 0 and 1, and every epoch for which no later anchor is given."""
+        self.params = params
+        self.genesis_anchor = genesis_anchor
+        self._kept: dict[tuple[int, bytes, bytes], EpochSchedule] = {}
+
+    @property
+    def validators(self) -> ValidatorSet:
+        """The genesis set."""
+        return self.genesis_anchor.validators
+
+    def of_epoch(self, epoch: int, anchor: Anchor | None = None) -> EpochSchedule:
+        """The schedule of `epoch` as read from `anchor` (genesis when None)."""
+        if anchor is None or epoch < GENESIS_EPOCHS:
+            anchor = self.genesis_anchor
+        key = (epoch, anchor.mix, anchor.validators.digest)
+        schedule = self._kept.get(key)
+        if schedule is None:
+            schedule = _epoch_schedule(self.params, epoch, anchor)
+            if len(self._kept) >= EPOCHS_KEPT:
+                self._kept = {}
+            self._kept[key] = schedule
+        return schedule
+
+    def of_slot(self, slot: int, anchor: Anchor | None = None) -> EpochSchedule:
+        """The schedule of the epoch that `slot` lies in."""
+        return self.of_epoch(epoch_at(self.params, slot), anchor)
+
+    def proposer(self, slot: int, band: int, anchor: Anchor | None = None) -> int | None:
+        """Index of the validator scheduled for the lane, or None when the band is empty."""
+        return self.of_slot(slot, anchor).proposer(slot, band)
+
+    def lane_tie(self, slot: int, band: int, anchor: Anchor | None = None) -> bytes:
+        """The lane's rank, 32 bytes."""
+        return self.of_slot(slot, anchor).lane_tie(slot, band)
+
+    def lanes_of(
+        self, validators: Collection[int], slots: Iterable[int], anchor: Anchor | None = None
+    ) -> tuple[tuple[int, int, int], ...]:
+        """Where any of `validators` may propose: (slot, band, validator index) in order of `slots`, then band."""
+        return tuple(
+            (slot, band, validator)
+            for slot in slots
+            for band, validator in self.of_slot(slot, anchor).lanes_of(validators, slot)
+        )
+
+
+def schedule_from_genesis(genesis: Genesis, params: Params) -> Schedule:
+    """The schedule that the genesis document founds. Errors: `GenesisInvalid` without a validator that has stake."""
+    validators = validator_set(
+        (index, validator.consensus_key, validator.stake_units)
+        for index, validator in enumerate(genesis.validators)
+    )
+    if not validators.total_effective_stake_units:
+        raise GenesisInvalid(
+            "no validator with stake, so nobody could ever propose a block; name at least one"
+        )
+    return Schedule(
+        params, Anchor(epoch=0, mix=digest(_GENESIS_MIX_TAG, genesis_hash(genesis)), validators=validators)
+    )
+
+
+def validator_set(entries: Iterable[tuple[int, bytes, int]]) -> ValidatorSet:
+    """The set of (index, consensus key, stake in units); entries without stake are left out.
+
+    Errors: `ValueError` when an index occurs twice.
+    """
+    staked = sorted(entry for entry in entries if entry[2] > 0)
+    if any(one[0] == other[0] for one, other in pairwise(staked)):
+        raise ValueError("a validator index occurs twice")
+    full = len(staked) >= FULL_MODE_VALIDATORS
+    cap = effective_stake_cap([stake for _, _, stake in staked]) if full else None
+    validators = tuple(
+        Validator(index, key, stake, stake if cap is None else min(stake, cap))
+        for index, key, stake in staked
+    )
+    return ValidatorSet(
+        validators=validators,
+        full=full,
+        total_effective_stake_units=sum(validator.effective_stake_units for validator in validators),
+        digest=digest(
+            _SET_TAG,
+            *(
+                _number(validator.index)
+                + validator.consensus_key
+                + _number(validator.stake_units)
+                + _number(validator.effective_stake_units)
+                for validator in validators
+            ),
+        ),
+    )
+
+
+def effective_stake_cap(stakes: Collection[int]) -> int:
+    """The greatest c (units) with 12 c <= sum of min(stake, c): nobody then counts for more than a twelfth.
+
+    Without validators above the cap it is their greatest stake or more. sum(min(stake, c)) − 12 c is concave in c and
+    0 at c = 0, so the c that fulfil it are an interval from 0, and bisection finds its end. (A cap of a twelfth of the
+    plain total would leave a holder of 90 % with 45 %.)
+    """
+    least, beyond = 0, (sum(stakes) // FULL_MODE_VALIDATORS) + 1
+    while beyond - least > 1:
+        middle = (least + beyond) >> 1
+        if FULL_MODE_VALIDATORS * middle <= sum(min(stake, middle) for stake in stakes):
+            least = middle
+        else:
+            beyond = middle
+    return least
+
+
+def epoch_seed(chain: bytes, mix: bytes, epoch: int) -> bytes:
+    """H(tag ‖ chain ‖ mix ‖ epoch), 32 bytes. `chain` is the genesis hash; block content enters only by `mix`."""
+    return digest(_EPOCH_SEED_TAG, chain, mix, _number(epoch))
+
+
+def deal_bands(
+    seed: bytes, validators: ValidatorSet
+) -> tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]:
+    """Validator indices by band, and the running sums of their effective stakes.
+
+    In order of BLAKE2b(seed ‖ index) each validator goes to the band with the least effective stake, the first of
+    them when several have it.
+    """
+    order = sorted(
+        validators.validators, key=lambda validator: digest(_DEAL_TAG, seed, _number(validator.index))
+    )
+    members: list[list[Validator]] = [[] for _ in range(BAND_COUNT)]
+    dealt_units = [0] * BAND_COUNT
+    for validator in order:
+        band = dealt_units.index(min(dealt_units))
+        members[band].append(validator)
+        dealt_units[band] += validator.effective_stake_units
+    return (
+        tuple(tuple(validator.index for validator in band) for band in members),
+        tuple(tuple(accumulate(validator.effective_stake_units for validator in band)) for band in members),
+    )
+
+
+def lane_tie(seed: bytes, slot: int, band: int) -> bytes:
+    """H(epoch seed ‖ slot ‖ band), 32 bytes: the lane's rank, which its proposer cannot influence."""
+    return digest(_LANE_TIE_TAG, seed, _number(slot), bytes((band,)))
+
+
+def _epoch_schedule(params: Params, epoch: int, anchor: Anchor) -> EpochSchedule:
+    seed = epoch_seed(params.genesis_hash, anchor.mix, epoch)
+    bands, cumulative_stakes = deal_bands(seed, anchor.validators)
+    return EpochSchedule(
+        epoch=epoch,
+        first_slot=first_slot_of_epoch(params, epoch),
+        end_slot=first_slot_of_epoch(params, epoch + 1),
+        seed=seed,
+        validators=anchor.validators,
+        bands=bands,
+        cumulative_stakes=cumulative_stakes,
+    )
+
+
+def _uniform(seed: bytes, slot: int, band: int, bound: int) -> int:
+    """A number from 0 to bound − 1, all equally likely, the same on every machine."""
+    usable = _DRAWS - _DRAWS % bound
+    counter = 0
+    while True:
+        drawn = int.from_bytes(
+            digest(_PROPOSER_TAG, seed, _number(slot), bytes((band,)), _number(counter))[:_DRAW_BYTES], "big"
+        )
+        if drawn < usable:
+            return drawn % bound
+        counter += 1
+
+
+def _number(value: int) -> bytes:
+    return value.to_bytes(8, "big")
+
+
+def _index_of(validator: Validator) -> int:
+    return validator.index

@@ -1,0 +1,1 @@
+"""Transport: bytes between peers. Knows no block and no transaction."""

@@ -1,0 +1,1 @@
+"""The daemon: the only package that composes the others, logs and counts."""

@@ -1,0 +1,1 @@
+"""What flows between this node and its peers: blocks, transactions, catching up."""

@@ -1,0 +1,301 @@
+"""The way of a prepared block into the DAG: its transactions' signatures, the writer, and the wait for its parents.
+
+Blocks come in through a bounded queue (256; a gossiped block that finds it full is ignored) and go on in batches: the
+signatures of batch n+1 are verified while batch n is written. A block without its parents waits in the orphan pool,
+and the peer that sent it is asked for them; what is too far ahead for that is left to synchronisation.
+"""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeVar
+
+import trio
+
+from consensus.errors import InvalidBlock, MissingParents, TransactionInvalid
+from consensus.prepare import PreparedBlock
+from ledger.errors import SignatureInvalid
+from node.chain_writer import ChainWriter, ChainWriterClosed, PendingBlock
+from node.flows.verdicts import consequence_of
+from node.logs import Log
+from node.mempool import Mempool
+from node.metrics import Metrics
+from node.orphans import Orphan, OrphanPool
+from node.signatures import SignatureVerifier
+from p2p.network import PeerId
+from p2p.peers import Fault
+
+T = TypeVar("T")
+
+MAX_QUEUED = 256
+MAX_BATCH = 32
+MAX_BATCHES_IN_FLIGHT = 4
+MAX_ORPHAN_DEPTH = 4
+"""Generations of missing parents that are fetched one by one; what lies deeper is a matter of synchronisation."""
+EXPIRE_EVERY_S = 5.0
+
+
+class Source(Enum):
+    """How a block came to us."""
+
+    GOSSIP = "gossip"
+    FETCHED = "fetched"
+    """Asked for: whoever serves a block vouches for it."""
+    OWN = "own"
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingBlock:
+    """A block that is valid in isolation."""
+
+    prepared: PreparedBlock
+    peer: PeerId
+    """Who sent it; "" for ourselves."""
+    size: int
+    """Bytes of the encoded block."""
+    source: Source
+    depth: int = 0
+    """See `Orphan.depth`."""
+    publish: bool = False
+    """Whether we gossip it once it is in the DAG: nobody has forwarded it on our word."""
+
+
+@dataclass(frozen=True, slots=True)
+class MissingBlocks:
+    """Blocks to fetch: an orphan waits for them."""
+
+    ids: tuple[bytes, ...]
+    peer: PeerId
+    """Ask this one first: it sent the orphan."""
+    depth: int
+    """Of the blocks asked for, see `Orphan.depth`."""
+    publish: bool = False
+    """See `IncomingBlock.publish`."""
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeOutlets:
+    """Where the intake puts what others act on. Bounded; what finds an outlet full is dropped: the same need comes up
+    again with the next block."""
+
+    missing: trio.MemorySendChannel[MissingBlocks]
+    """To whoever fetches blocks."""
+    lagging: trio.MemorySendChannel[PeerId]
+    """Peers with ancestors too far from ours, to synchronisation."""
+    publish: trio.MemorySendChannel[PreparedBlock]
+    """Blocks in the DAG that nobody has forwarded yet, to gossip."""
+
+
+class BlockIntake:
+    """One per node. `run` is the service."""
+
+    def __init__(
+        self,
+        writer: ChainWriter,
+        verifier: SignatureVerifier,
+        mempool: Mempool,
+        outlets: IntakeOutlets,
+        *,
+        report: Callable[[PeerId, Fault], None],
+        metrics: Metrics,
+        log: Log,
+        orphans: OrphanPool | None = None,
+    ) -> None:
+        self._writer = writer
+        self._verifier = verifier
+        self._mempool = mempool
+        self._outlets = outlets
+        self._report = report
+        self._metrics = metrics
+        self._log = log
+        self.orphans = OrphanPool() if orphans is None else orphans
+        self._send, self._receive = trio.open_memory_channel[IncomingBlock](MAX_QUEUED)
+        self._handled: dict[bytes, None] = {}
+        self._ready: list[Orphan] = []
+        self._has_ready = trio.Event()
+        self._in_flight = trio.Semaphore(MAX_BATCHES_IN_FLIGHT)
+
+    def handles(self, block_id: bytes) -> bool:
+        """Whether the block is on its way or waits for its parents."""
+        return block_id in self._handled or block_id in self.orphans
+
+    def put_nowait(self, block: IncomingBlock) -> bool:
+        """Queue it; False when the queue is full."""
+        try:
+            self._send.send_nowait(block)
+        except trio.WouldBlock:
+            return False
+        self._handled[block.prepared.block_id] = None
+        return True
+
+    async def put(self, block: IncomingBlock) -> None:
+        """Queue it; waits while the queue is full."""
+        self._handled[block.prepared.block_id] = None
+        await self._send.send(block)
+
+    async def take(self, blocks: Sequence[PreparedBlock]) -> tuple[Exception | None, ...]:
+        """Verify, add and wait, for whoever brings blocks in order (synchronisation, our own). One answer per block:
+        None when it is in the DAG, else `InvalidBlock` or `MissingParents`. Errors: `ChainWriterClosed`."""
+        answers: list[Exception | None] = [None] * len(blocks)
+        pending: list[PendingBlock | None] = [None] * len(blocks)
+        for at, (block, error) in enumerate(zip(blocks, await self._verify(blocks), strict=True)):
+            if error is None:
+                pending[at] = await self._writer.enqueue(block)
+            else:
+                answers[at] = error
+        for at, waiting in enumerate(pending):
+            if waiting is None:
+                continue
+            try:
+                await waiting.wait()
+            except (InvalidBlock, MissingParents) as error:
+                answers[at] = error
+            else:
+                self._note_added(blocks[at])
+        return tuple(answers)
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._expire)
+            nursery.start_soon(self._settle_orphans)
+            task_status.started()
+            async for first in self._receive:
+                batch = [first]
+                while len(batch) < MAX_BATCH:
+                    try:
+                        batch.append(self._receive.receive_nowait())
+                    except trio.WouldBlock:
+                        break
+                await self._start_batch(batch, nursery)
+
+    async def _start_batch(self, batch: Sequence[IncomingBlock], nursery: trio.Nursery) -> None:
+        started_s = trio.current_time()
+        errors = await self._verify([one.prepared for one in batch])
+        self._metrics.validation_seconds.labels("signatures").observe(trio.current_time() - started_s)
+        await self._in_flight.acquire()
+        pending: list[tuple[IncomingBlock, PendingBlock]] = []
+        try:
+            for incoming, error in zip(batch, errors, strict=True):
+                if error is None:
+                    pending.append((incoming, await self._writer.enqueue(incoming.prepared)))
+                else:
+                    self._refused(incoming, error)
+        except ChainWriterClosed:
+            self._in_flight.release()
+            return
+        nursery.start_soon(self._settle_batch, pending)
+
+    async def _settle_batch(self, pending: Sequence[tuple[IncomingBlock, PendingBlock]]) -> None:
+        started_s = trio.current_time()
+        try:
+            for incoming, waiting in pending:
+                await self._settle(incoming, waiting)
+        finally:
+            self._in_flight.release()
+        self._metrics.validation_seconds.labels("write").observe(trio.current_time() - started_s)
+
+    async def _settle_orphans(self) -> None:
+        """Orphans whose parents have come are verified already: straight to the writer."""
+        while True:
+            await self._has_ready.wait()
+            self._has_ready = trio.Event()
+            ready, self._ready = self._ready, []
+            queued: list[tuple[IncomingBlock, PendingBlock]] = []
+            for orphan in ready:
+                incoming = IncomingBlock(
+                    orphan.prepared, orphan.peer, orphan.size, Source.GOSSIP, orphan.depth, orphan.publish
+                )
+                self._handled[orphan.prepared.block_id] = None
+                try:
+                    queued.append((incoming, await self._writer.enqueue(orphan.prepared)))
+                except ChainWriterClosed:
+                    return
+            for incoming, waiting in queued:
+                await self._settle(incoming, waiting)
+
+    async def _settle(self, incoming: IncomingBlock, waiting: PendingBlock) -> None:
+        """What the writer said."""
+        try:
+            await waiting.wait()
+        except MissingParents as error:
+            self._handled.pop(incoming.prepared.block_id, None)
+            self._wait_for_parents(incoming, error)
+        except InvalidBlock as error:
+            self._refused(incoming, error)
+        else:
+            self._handled.pop(incoming.prepared.block_id, None)
+            self._note_added(incoming.prepared)
+            if incoming.publish:
+                _offer(self._outlets.publish, incoming.prepared)
+
+    def _note_added(self, prepared: PreparedBlock) -> None:
+        self._mempool.on_block(
+            [transaction.id for transaction in prepared.transactions], prepared.block.header.slot
+        )
+        ready = self.orphans.arrived(prepared.block_id)
+        if ready:
+            self._ready.extend(ready)
+            self._has_ready.set()
+        self._metrics.orphans.set(len(self.orphans))
+
+    def _wait_for_parents(self, incoming: IncomingBlock, error: MissingParents) -> None:
+        if incoming.depth >= MAX_ORPHAN_DEPTH:
+            self._log.debug("ancestors too far away", block=incoming.prepared.block_id, peer=incoming.peer)
+            _offer(self._outlets.lagging, incoming.peer)
+        orphan = Orphan(
+            incoming.prepared, incoming.peer, incoming.size, incoming.depth, publish=incoming.publish
+        )
+        wanted = self.orphans.add(orphan, error.ids, trio.current_time())
+        self._metrics.orphans.set(len(self.orphans))
+        wanted = tuple(one for one in wanted if one not in self._handled)
+        if wanted and incoming.depth < MAX_ORPHAN_DEPTH:
+            _offer(self._outlets.missing, MissingBlocks(wanted, incoming.peer, incoming.depth + 1))
+
+    def _refused(self, incoming: IncomingBlock, error: InvalidBlock) -> None:
+        block = incoming.prepared.block
+        self._handled.pop(block.header_id, None)
+        dropped = self.orphans.refused(block.header_id)
+        self._metrics.orphans.set(len(self.orphans))
+        self._log.warning(
+            "block refused",
+            block=block.header_id,
+            slot=block.header.slot,
+            proposer=block.header.proposer,
+            peer=incoming.peer,
+            source=incoming.source.value,
+            rule=error.code,
+            error=str(error),
+            descendants_dropped=len(dropped),
+        )
+        fault = consequence_of(error).fault
+        if incoming.source is Source.FETCHED and fault is not None:
+            self._report(incoming.peer, fault)
+
+    async def _verify(self, blocks: Sequence[PreparedBlock]) -> tuple[InvalidBlock | None, ...]:
+        """All transactions of all blocks at once; for each block the first that fails."""
+        transactions = [one for block in blocks for one in block.transactions]
+        valid = await self._verifier.verify_each(transactions)
+        errors: list[InvalidBlock | None] = []
+        start = 0
+        for block in blocks:
+            results = valid[start : start + len(block.transactions)]
+            start += len(block.transactions)
+            errors.append(
+                None if all(results) else TransactionInvalid(results.index(False), SignatureInvalid())
+            )
+        return tuple(errors)
+
+    async def _expire(self) -> None:
+        while True:
+            await trio.sleep(EXPIRE_EVERY_S)
+            gone = self.orphans.expire(trio.current_time())
+            if gone:
+                self._log.debug("orphans expired", blocks=len(gone))
+            self._metrics.orphans.set(len(self.orphans))
+
+
+def _offer(outlet: trio.MemorySendChannel[T], value: T) -> None:
+    with contextlib.suppress(trio.WouldBlock, trio.BrokenResourceError):
+        outlet.send_nowait(value)

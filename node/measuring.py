@@ -1,0 +1,166 @@
+"""Turns what happens into log lines and metrics. Only the node logs and counts; the packages below return events."""
+
+from contextlib import closing
+
+import trio
+
+from consensus.events import (
+    BlockAdded,
+    BlockDisqualified,
+    BlockRefused,
+    ChainAdvanced,
+    DuplicateLane,
+    Event,
+)
+from consensus.params import slot_start_ms
+from consensus.stores import Head, read_ghostdag, read_tips
+from ledger.amounts import MAX_SUPPLY_UNITS
+from ledger.execution import APPLIED, FAILED
+from ledger.storage.audit import AuditReport, audit
+from node.chain_context import ChainContext
+from node.chain_writer import Resync, Subscription
+from node.env import Workers
+from node.logs import Log
+from node.metrics import Metrics
+from p2p.network import Network
+
+LAG_EVERY_S = 1.0
+SIZES_EVERY_S = 15.0
+AUDIT_LEAST_S = 60.0
+AUDIT_SHARE = 0.01
+"""An audit reads the whole state; it may take this part of one core's time."""
+
+_RESULTS = {APPLIED: "applied", FAILED: "failed"}
+
+
+class ChainMeter:
+    """Follows the chain's updates."""
+
+    def __init__(self, chain: ChainContext, workers: Workers, *, metrics: Metrics, log: Log) -> None:
+        self._chain = chain
+        self._workers = workers
+        self._metrics = metrics
+        self._log = log
+
+    async def run(self, updates: Subscription) -> None:
+        """Follow `updates` until the writer ends."""
+        with updates:
+            await self._show_head(updates.head)
+            while True:
+                try:
+                    update = await updates.receive()
+                except trio.EndOfChannel:
+                    return
+                if isinstance(update, Resync):
+                    self._log.warning("metrics lost updates of the chain")
+                else:
+                    for event in update.events:
+                        await self._count(event)
+                await self._show_head(update.head)
+
+    async def _count(self, event: Event) -> None:
+        metrics = self._metrics
+        match event:
+            case BlockAdded(block_id=block, slot=slot, band=band, proposer=proposer):
+                metrics.blocks_added.inc()
+                self._log.debug("block added", block=block, slot=slot, band=band, proposer=proposer)
+            case BlockRefused():
+                pass  # The intake says it, with the peer.
+            case DuplicateLane(slot=slot, band=band, block_ids=ids):
+                metrics.duplicate_lanes.inc()
+                self._log.warning("validator signed a lane twice", slot=slot, band=band, blocks=ids)
+            case BlockDisqualified(block_id=block, reason=reason, detail=detail):
+                metrics.blocks_disqualified.inc()
+                self._log.warning("block disqualified", block=block, reason=reason, detail=detail)
+            case ChainAdvanced():
+                await self._count_advance(event)
+
+    async def _count_advance(self, event: ChainAdvanced) -> None:
+        metrics, head = self._metrics, event.head
+        results: dict[str, int] = {}
+        for accepted in event.added:
+            for receipt in accepted.receipts:
+                result = _RESULTS.get(receipt.status, "skipped")
+                results[result] = results.get(result, 0) + 1
+        for result, count in results.items():
+            metrics.transfers.labels(result).inc(count)
+        ids = tuple(accepted.block_id for accepted in event.added)
+        blues, reds = await self._workers.run_reader(lambda: self._colours(ids))
+        metrics.blocks.labels("blue").inc(blues)
+        metrics.blocks.labels("red").inc(reds)
+        if event.removed:
+            metrics.reorg_depth.observe(len(event.removed))
+        self._log.info(
+            "chain advanced",
+            block=head.id,
+            slot=head.slot,
+            blue_score=head.blue_score,
+            added=len(event.added),
+            removed=len(event.removed),
+            blues=blues,
+            reds=reds,
+            transactions=results.get("applied", 0) + results.get("failed", 0),
+        )
+
+    def _colours(self, chain_blocks: tuple[bytes, ...]) -> tuple[int, int]:
+        """Blocks that these chain blocks merge: (blue, red)."""
+        blues = reds = 0
+        for block_id in chain_blocks:
+            data = read_ghostdag(self._chain.store, block_id)
+            if data is not None:
+                blues += len(data.mergeset_blues)
+                reds += len(data.mergeset_reds)
+        return blues, reds
+
+    async def _show_head(self, head: Head) -> None:
+        metrics = self._metrics
+        metrics.blue_score.set(head.blue_score)
+        metrics.head_timestamp.set(slot_start_ms(self._chain.params, head.slot) / 1000)
+        metrics.tips.set(len(await self._workers.run_reader(lambda: read_tips(self._chain.store))))
+
+
+class Auditor:
+    """Counts all units on disk again, from time to time."""
+
+    def __init__(self, chain: ChainContext, workers: Workers, *, metrics: Metrics, log: Log) -> None:
+        self._chain = chain
+        self._workers = workers
+        self._metrics = metrics
+        self._log = log
+        self.error_units = 0
+        """Sum of all accounts less the whole supply, at the last audit."""
+
+    async def run(self) -> None:
+        """Audit now and again until cancelled."""
+        while True:
+            started_s = trio.current_time()
+            self._show(await self._workers.run_reader(self._audit))
+            took_s = trio.current_time() - started_s
+            await trio.sleep(max(AUDIT_LEAST_S, took_s / AUDIT_SHARE))
+
+    def _audit(self) -> AuditReport:
+        with closing(self._chain.store.snapshot()) as snapshot:
+            return audit(snapshot)
+
+    def _show(self, report: AuditReport) -> None:
+        self.error_units = report.total_units - MAX_SUPPLY_UNITS
+        self._metrics.conservation_error.set(self.error_units)
+        self._metrics.supply.labels("circulating").set(report.circulating_units)
+        self._metrics.supply.labels("reserved").set(report.reserved_units)
+        for fault in report.faults:
+            self._log.error("audit found a fault", fault=fault)
+
+
+async def measure_process(chain: ChainContext, network: Network, metrics: Metrics) -> None:
+    """Event loop lag, peers, size of the store; until cancelled."""
+    next_size_s = trio.current_time()
+    while True:
+        due_s = trio.current_time() + LAG_EVERY_S
+        await trio.sleep_until(due_s)
+        metrics.loop_lag.set(max(0.0, trio.current_time() - due_s))
+        directions = [info.direction for info in network.peers()]
+        for direction in ("inbound", "outbound"):
+            metrics.peers.labels(direction).set(directions.count(direction))
+        if trio.current_time() >= next_size_s:
+            next_size_s = trio.current_time() + SIZES_EVERY_S
+            metrics.db_size.set(chain.store.size_bytes())

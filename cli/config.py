@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from cli.connection import add_common_options, print_result
+from cli.connection import DIR_VARIABLE, add_common_options, print_result
 from cli.exits import CommandFailed, ExitCode
 
 
@@ -26,6 +26,12 @@ def config_file(options: argparse.Namespace) -> Path | None:
     return default if default.exists() else None
 
 
+def directory_flag(options: argparse.Namespace) -> dict[str, object]:
+    """`--dir` as a layer of the configuration; nothing when the value is the environment's, a layer of its own."""
+    directory = str(options.dir)
+    return {} if os.environ.get(DIR_VARIABLE) == directory else {"dir": directory}
+
+
 def _show(options: argparse.Namespace) -> int:
     import json
     from dataclasses import asdict
@@ -34,7 +40,7 @@ def _show(options: argparse.Namespace) -> int:
 
     try:
         layered = load_config(
-            file=config_file(options), environment=os.environ, flags={"dir": str(options.dir)}
+            file=config_file(options), environment=os.environ, flags=directory_flag(options)
         )
     except ConfigError as error:
         raise CommandFailed(ExitCode.CONFIG, str(error)) from None

@@ -243,6 +243,27 @@ def _status(options: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
+def _await_ready(node: dict[str, Any]) -> None:
+    """Until the node has caught up: before that it would tell old balances and nonces. Errors: `CommandFailed`."""
+    from node.rpc.client import RpcClient, RpcTimeout, RpcUnreachable
+
+    deadline = monotonic() + START_LIMIT_S
+    checks: object = "no answer"
+    while monotonic() < deadline:
+        try:
+            with RpcClient(node["rpc"], timeout_s=5.0) as client:
+                status, checks = client.get("/readyz")
+        except (RpcUnreachable, RpcTimeout):
+            status = 0
+        if status == 200:
+            return
+        sleep(0.1)
+    raise CommandFailed(
+        ExitCode.NOT_SYNCED,
+        f"node {node['number']} runs, but is not ready after {START_LIMIT_S:g} s: {checks}",
+    )
+
+
 SETTLED_BLOCKS = 3
 """So many chain blocks behind the lowest head nodes are compared: the last ones may still change sides."""
 
@@ -296,6 +317,7 @@ def _heal(options: argparse.Namespace) -> int:
         if is_alive(directory, node):
             raise CommandFailed(ExitCode.REJECTED, f"node {options.number} runs already (pid {node['pid']})")
         start_node(directory, devnet, options.number)
+    _await_ready(node)
     print_result(options, node, f"node {options.number} runs again, rpc {node['rpc']}, pid {node['pid']}")
     return ExitCode.OK
 

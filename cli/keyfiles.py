@@ -3,15 +3,17 @@
 The seed is stored as it is: these files are for devnets and tests (README, "What this is not yet").
 """
 
+from __future__ import annotations
+
 import json
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cli.connection import read_json_file
 from cli.exits import CommandFailed, ExitCode
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ledger.keys import KeyPair
 
@@ -31,7 +33,10 @@ def wallet_path(directory: Path, name: str) -> Path:
 def write_wallet(directory: Path, name: str, seed: bytes) -> Path:
     """Create the wallet file; never replaces one. Errors: `CommandFailed`."""
     path = wallet_path(directory, name)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise CommandFailed(ExitCode.STORE, f"cannot create {path.parent}: {error.strerror}") from None
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -48,8 +53,9 @@ def write_wallet(directory: Path, name: str, seed: bytes) -> Path:
     return path
 
 
-def read_wallet(directory: Path, name: str) -> "KeyPair":
+def read_wallet(directory: Path, name: str) -> KeyPair:
     """The key of a wallet. Errors: `CommandFailed` NOT_FOUND (with the names there are), CONFIG."""
+    from ledger.errors import KeyRefused
     from ledger.keys import KeyPair
 
     path = wallet_path(directory, name)
@@ -62,7 +68,7 @@ def read_wallet(directory: Path, name: str) -> "KeyPair":
     document = read_json_file(path)
     try:
         return KeyPair.from_seed(bytes.fromhex(document["seed"]))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, KeyRefused):
         raise CommandFailed(ExitCode.CONFIG, f"{path} is no wallet file: no 32-byte hex seed in it") from None
 
 

@@ -1,15 +1,20 @@
 """The `nexus` command: finds the group, parses, calls, turns errors into exit codes.
 
 Each group is a module that is imported only when its name is typed, and imports what it needs inside its functions:
-`nexus --help` and client commands must start in no more than three times the time of bare Python. argparse, not click,
-for the same reason (DECISIONS.md).
+`nexus --help` must start within three times the time of bare Python, and importing click alone takes longer. So
+argparse (DECISIONS.md), and here, where every command passes, neither argparse nor typing before they are needed.
 """
 
-import argparse
+from __future__ import annotations
+
 import sys
 from importlib import import_module
 
 from cli.exits import CommandFailed, ExitCode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
 
 GROUPS = {
     "run": "start a node in this terminal",
@@ -23,52 +28,52 @@ GROUPS = {
 }
 
 
-def _top_parser() -> argparse.ArgumentParser:
+USAGE = "usage: nexus [--version] GROUP ..."
+
+
+def _help() -> str:
     width = max(map(len, GROUPS))
     listing = "\n".join(f"  {name.ljust(width)}  {text}" for name, text in GROUPS.items())
-    parser = argparse.ArgumentParser(
-        prog="nexus",
-        usage="nexus [--version] GROUP ...",
-        description="The NexusOS node and its clients.",
-        epilog=f"groups:\n{listing}\n\n`nexus GROUP --help` shows the group's commands.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    return (
+        f"{USAGE}\n\nThe NexusOS node and its clients.\n\noptions:\n"
+        "  -h, --help  show this help message and exit\n"
+        f"  --version   print the version and exit\n\ngroups:\n{listing}\n\n"
+        "`nexus GROUP --help` shows the group's commands."
     )
-    parser.add_argument("--version", action="store_true", help="print the version and exit")
-    parser.add_argument("group", nargs="?", help=argparse.SUPPRESS)
-    return parser
 
 
 def run_command(arguments: list[str]) -> int:
     """Run one command line (without the program's name); returns the exit code, never raises for user errors."""
-    try:
-        return _run(arguments)
-    except SystemExit as ended:  # argparse: 0 after --help, 2 after a usage error that it has printed
-        return int(ended.code or ExitCode.OK)
+    name = arguments[0] if arguments else "--help"
+    if name in ("-h", "--help"):
+        return _show(_help())
+    if name == "--version":
+        from importlib.metadata import version
 
-
-def _run(arguments: list[str]) -> int:
-    parser = _top_parser()
-    if arguments and not arguments[0].startswith("-"):
-        name, rest = arguments[0], arguments[1:]
-    else:
-        options = parser.parse_args(arguments)
-        if options.version:
-            from importlib.metadata import version
-
-            print(f"nexus {version('nexusos-node')}")
-            return ExitCode.OK
-        parser.print_help()
-        return ExitCode.OK if not arguments else ExitCode.USAGE
+        return _show(f"nexus {version('nexusos-node')}")
+    if name.startswith("-"):
+        print(f"{USAGE}\nnexus: error: unknown option {name!r}; see `nexus --help`", file=sys.stderr)
+        return ExitCode.USAGE
     if name not in GROUPS:
         print(f"nexus: unknown group {name!r}{_nearest(name)}; see `nexus --help`", file=sys.stderr)
         return ExitCode.USAGE
-    group_parser = argparse.ArgumentParser(prog=f"nexus {name}", description=GROUPS[name])
-    import_module(f"cli.{name}").add_commands(group_parser)
-    options = group_parser.parse_args(rest)
+    from cli.parsing import CommandParser
+
+    parser = CommandParser(prog=f"nexus {name}", description=GROUPS[name])
+    import_module(f"cli.{name}").add_commands(parser)
+    try:
+        options = parser.parse_args(arguments[1:])
+    except SystemExit as ended:  # argparse: 0 after --help, 2 after a usage error that it has printed
+        return int(ended.code or ExitCode.OK)
     if not hasattr(options, "call"):
-        group_parser.print_help()
+        parser.print_help()
         return ExitCode.USAGE
     return _called(options)
+
+
+def _show(text: str) -> int:
+    print(text)
+    return ExitCode.OK
 
 
 def _called(options: argparse.Namespace) -> int:

@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from cli.config import config_file
+from cli.config import config_file, directory_flag
 from cli.connection import add_common_options
 from cli.exits import CommandFailed, ExitCode
 
@@ -41,7 +41,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     from node.config import ConfigError, load_config
 
-    flags: dict[str, object] = {"dir": str(options.dir)}
+    flags = directory_flag(options)
     for name in _FLAGS:
         value = getattr(options, name)
         if value is not None:

@@ -93,11 +93,8 @@ class EpochSchedule:
     """Validator indices by band, in the order in which they were dealt."""
     cumulative_stakes: tuple[tuple[int, ...], ...]
     """Running sums of their effective stakes, aligned with `bands`."""
-
-    @property
-    def populated(self) -> tuple[int, ...]:
-        """The bands that have validators, ascending."""
-        return tuple(band for band, members in enumerate(self.bands) if members)
+    populated: tuple[int, ...]
+    """The bands that have validators, ascending."""
 
     @property
     def bands_required(self) -> int:
@@ -308,6 +305,7 @@ def _epoch_schedule(params: Params, epoch: int, anchor: Anchor) -> EpochSchedule
         validators=anchor.validators,
         bands=bands,
         cumulative_stakes=cumulative_stakes,
+        populated=tuple(band for band, members in enumerate(bands) if members),
     )
 
 

@@ -62,4 +62,5 @@ BATCH_TRANSFER: Final = Kind(
     payload_codec=Codec(BatchTransfer, "batch transfer payload", MAX_PAYLOAD_BYTES),
     check_payload=check_batch_transfer,
     apply=apply_batch_transfer,
+    spends=total_units,
 )

@@ -40,6 +40,8 @@ class Kind:
     """(payload, rules): raises `InvalidTransaction` for what no state can make valid."""
     apply: Callable[[Overlay, SignedTransaction, Any, BlockContext], None]
     """(overlay, transaction, payload, context): nonce and fee are charged already; raises `Rejected`."""
+    spends: Callable[[Any], int]
+    """(payload): units that the sender must own besides the fee, or `apply` rejects. For mempools, not for validity."""
 
 
 class KindRegistry:

@@ -67,12 +67,18 @@ def apply_transfer(
     move_units(overlay, transaction.sender, payload.recipient, payload.amount)
 
 
+def spent_units(payload: Transfer) -> int:
+    """Units that the sender must own besides the fee."""
+    return payload.amount
+
+
 TRANSFER: Final = Kind(
     number=1,
     name="transfer",
     payload_codec=Codec(Transfer, "transfer payload", 512),
     check_payload=check_transfer,
     apply=apply_transfer,
+    spends=spent_units,
 )
 
 

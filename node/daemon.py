@@ -221,6 +221,7 @@ async def run_node(
             try:
                 await trio.sleep_forever()
             finally:
+                endpoints_path(directory).unlink(missing_ok=True)
                 log.info("node stopping", head=writer.head.id, slot=writer.head.slot)
 
 
@@ -231,6 +232,7 @@ def _open_mempool(config: NodeConfig, chain: ChainContext) -> Mempool:
         minimum_fee=lambda size_bytes: minimum_fee(rules, size_bytes),
         epoch_of=lambda slot: epoch_at(params, slot),
         lane_of=lambda sender, epoch: schedule.of_epoch(epoch).mempool_lane(sender),
+        spends=lambda transaction: chain.registry.kind(transaction.body.kind).spends(transaction.payload),
     )
 
 

@@ -102,8 +102,9 @@ def _explained(errors: tuple[BaseException, ...], raised: BaseException, log: Lo
 
 
 async def _run_until_signalled(env: Env, config: NodeConfig, log: Log, redactor: Redactor) -> None:
-    async with trio.open_nursery() as nursery:
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    # The receiver outlives the nursery: were it closed first, its own error would hide why the node failed.
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
 
             async def stop_at_signal() -> None:
                 async for number in signals:

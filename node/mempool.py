@@ -20,6 +20,7 @@ from ledger.transactions import SignedTransaction
 from node.mempool_errors import (
     AccountQueueFull,
     AlreadyPending,
+    AmountAboveBalance,
     BalanceTooLow,
     ExpiryTooFar,
     MempoolFull,
@@ -126,13 +127,16 @@ class Mempool:
         minimum_fee: Callable[[int], int],
         epoch_of: Callable[[int], int],
         lane_of: Callable[[bytes, int], int],
+        spends: Callable[[SignedTransaction], int],
     ) -> None:
         """`minimum_fee(size_bytes)` is the chain's least fee, `epoch_of(slot)` its epochs, and `lane_of(sender, epoch)`
-        the lane that takes a sender's transactions first, so that parallel blocks carry different ones."""
+        the lane that takes a sender's transactions first, so that parallel blocks carry different ones.
+        `spends(transaction)` is what the sender must own besides the fee."""
         self._limits = limits
         self._minimum_fee = minimum_fee
         self._epoch_of = epoch_of
         self._lane_of = lane_of
+        self._spends = spends
         self._epoch = 0
         self._slot = 0
         self._bytes = 0
@@ -390,6 +394,9 @@ class Mempool:
         self, queue: _Queue | None, transaction: SignedTransaction, account: AccountState
     ) -> None:
         fees = transaction.body.fee
+        needed = fees + self._spends(transaction)
+        if needed > account.balance:
+            raise AmountAboveBalance(needed, account.balance)
         if queue is not None:
             nonce = transaction.body.nonce
             fees += sum(

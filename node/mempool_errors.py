@@ -80,6 +80,15 @@ class AccountQueueFull(MempoolRejected):
         self.limit = limit
 
 
+class AmountAboveBalance(MempoolRejected):
+    """The account does not own what the transaction spends. It may once it has been paid: submit again then."""
+
+    def __init__(self, needed: int, balance: int) -> None:
+        super().__init__(f"the transaction needs {needed} units with its fee, the account has {balance}")
+        self.needed = needed
+        self.balance = balance
+
+
 class BalanceTooLow(MempoolRejected):
     """The account cannot pay the fees of all it has pending."""
 

@@ -38,7 +38,7 @@ RPC_RATE = Rate(per_second=2_000, burst=4_000)
 """RPCs of one peer, each message in them counted too; above it we read its stream no faster."""
 GREETING_RETRY_S, MAX_GREETING_RETRY_S = 0.5, 30.0
 ROOM_WAIT_S = 1.0
-"""How long a message waits for peers whose queue is nearly full, before it goes and they lose it."""
+"""How long a message waits at most for peers whose queues are nearly full, before it goes and they may lose it."""
 NEARLY_FULL = OutBoundQueueSize * 3 // 4
 SEQUENCE_NUMBER_BYTES = 8
 
@@ -171,8 +171,9 @@ class Gossip(Pubsub):  # type: ignore[misc]
         return True
 
     async def _wait_for_room(self, topic: str) -> None:
-        """Wait until no subscriber's queue of 32 is nearly full: what comes on top of a full one is lost silently. A
-        peer that used up the wait once is not waited for again before it has caught up."""
+        """Wait while the queues of 32 of half the subscribers are nearly full, as then we send faster than we can: what
+        comes on top of a full queue is lost silently. A slow minority is not waited for, and who used up the wait once
+        not again before it has caught up: nobody can hold up the others by reading slowly."""
         with trio.move_on_after(ROOM_WAIT_S):
             while self._crowded(topic):
                 await self._room.wait()
@@ -180,11 +181,9 @@ class Gossip(Pubsub):  # type: ignore[misc]
         self._slow.update(self._crowded(topic))
 
     def _crowded(self, topic: str) -> list[ID]:
-        return [
-            peer_id
-            for peer_id in self.peer_topics.get(topic, ())
-            if peer_id not in self._slow and len(self.peer_queues.get(peer_id, ())) >= NEARLY_FULL
-        ]
+        in_time = [peer_id for peer_id in self.peer_topics.get(topic, ()) if peer_id not in self._slow]
+        crowded = [peer_id for peer_id in in_time if len(self.peer_queues.get(peer_id, ())) >= NEARLY_FULL]
+        return crowded if 2 * len(crowded) >= len(in_time) else []
 
     def _signal_room(self) -> None:
         self._room.set()
@@ -246,7 +245,9 @@ class Gossip(Pubsub):  # type: ignore[misc]
         except ProtocolFault as fault:
             self._switch.punish(peer_id, fault)
         except Exception as error:  # noqa: BLE001 - the guard
-            self._switch.punish(peer_id, ProtocolFault("malformed", f"gossip message: {error!r}"))
+            self._switch.punish(
+                peer_id, ProtocolFault("transport", f"broke the reading of a message: {error!r}")
+            )
         finally:
             slots.release()
 

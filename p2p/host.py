@@ -6,7 +6,7 @@ connection table, gossip reading and request code are ours (see the README for w
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import trio
@@ -15,7 +15,14 @@ from libp2p.peer.id import ID
 
 from p2p import transport
 from p2p.addresses import parse_address
-from p2p.errors import MAX_DETAIL_CHARACTERS, AddressMalformed, BindFailed, DialFailed, NetworkClosed
+from p2p.errors import (
+    MAX_DETAIL_CHARACTERS,
+    AddressMalformed,
+    BindFailed,
+    DialFailed,
+    NetworkClosed,
+    RequestFailed,
+)
 from p2p.event_queue import MAX_EVENTS, EventQueue
 from p2p.gossip import Gossip, Topic
 from p2p.gossip_router import Router
@@ -151,8 +158,12 @@ class LibP2PNetwork:
     ) -> bytes:
         """Ask `peer`. Errors: `RequestFailed`, `RequestTimeout`, `RequestRefused`."""
         self._check_open()
+        try:
+            peer_id = parse_peer_id(peer)
+        except ValueError as error:
+            raise RequestFailed(peer, protocol, str(error)) from error
         return await self._requests.request(
-            ID.from_base58(peer), protocol, data, max_reply_bytes=max_reply_bytes, timeout_s=timeout_s
+            peer_id, protocol, data, max_reply_bytes=max_reply_bytes, timeout_s=timeout_s
         )
 
     async def connect(self, address: str) -> PeerId:
@@ -182,7 +193,8 @@ class LibP2PNetwork:
     async def disconnect(self, peer: PeerId) -> None:
         """Close all connections to the peer; no error when there is none."""
         self._check_open()
-        await self._switch.disconnect(ID.from_base58(peer), "closed by us")
+        with suppress(ValueError):  # what is no peer id is not connected either
+            await self._switch.disconnect(parse_peer_id(peer), "closed by us")
 
     # Inside
 

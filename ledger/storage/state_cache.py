@@ -47,11 +47,11 @@ class StateCache:
         return value
 
     def fill(self, items: Iterable[tuple[bytes, bytes]]) -> None:
-        """Take (state key, value) pairs of the present state until full; at start, beside building the state tree."""
+        """Take (state key, value) pairs of the present state until half full: at start, beside building the tree."""
         for key, value in items:
-            if len(self._older) >= self._half:
+            if len(self._younger) >= self._half:
                 return
-            self._older[key] = value
+            self._younger[key] = value
 
     def written(self, batch: WriteBatch) -> None:
         """Call this after `batch` has been written to the store, before the next read."""

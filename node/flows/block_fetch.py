@@ -178,11 +178,11 @@ class BlockFetcher:
                 ids = tuple(one for one in need.ids if one not in self._asked and not intake.handles(one))
                 if not ids:
                     continue
+                self._asked.update(dict.fromkeys(ids))
                 await slots.acquire()
                 nursery.start_soon(self._fetch_missing, replace(need, ids=ids), intake, slots)
 
     async def _fetch_missing(self, need: MissingBlocks, intake: BlockIntake, slots: trio.Semaphore) -> None:
-        self._asked.update(dict.fromkeys(need.ids))
         try:
             left = [one for one in need.ids if read_header(self._chain.store, one) is None]
             for peer in self._peers_to_ask(need.peer):

@@ -24,6 +24,7 @@ from p2p.peers import Fault
 
 STATUS_EVERY_S = 5.0
 STATUS_TIMEOUT_S = 5.0
+PART_AFTER_S = 1.0
 
 
 @dataclass(slots=True)
@@ -36,6 +37,8 @@ class HeardPeer:
     """Since when its head has been unknown to us, in every status; None when the last one's is known."""
     ask_at_s: float = 0.0
     asking: bool = False
+    foreign: bool = False
+    """It is of another network, and was told so."""
 
 
 class PeerStatuses:
@@ -115,6 +118,10 @@ class PeerStatuses:
                     peer = self._peers[peer_id]
                     if peer.asking:
                         continue
+                    if peer.foreign:
+                        peer.asking = True
+                        nursery.start_soon(self._part, peer_id)
+                        continue
                     if peer.ask_at_s <= now_s:
                         peer.asking = True
                         nursery.start_soon(self._ask, peer_id, peer)
@@ -148,9 +155,18 @@ class PeerStatuses:
             raise RequestRefused(str(error)) from None
         foreign = self._foreign(status)
         if foreign is not None:
+            self._log.warning("peer is of another network", peer=peer, reason=foreign)
+            if peer in self._peers:
+                self._peers[peer].foreign = True
+                self._joined.set()
             raise RequestRefused(f"you are of another network: {foreign}")
         self._take(peer, status)
         return STATUS_CODEC.encode(self._own())
+
+    async def _part(self, peer: PeerId) -> None:
+        """Close the connection, but not before our refusal has reached the peer."""
+        await trio.sleep(PART_AFTER_S)
+        await self._network.disconnect(peer)
 
     async def _ask(self, peer_id: PeerId, peer: HeardPeer) -> None:
         try:

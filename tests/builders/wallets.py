@@ -1,23 +1,19 @@
-"""Keys, rules and signed transfers for tests, the same in every run."""
+"""Numbered wallets and their transfers on a bare chain of rules, for tests that need no genesis."""
 
-from hashlib import blake2b
+from builders.ledger import FAR_SLOT, key_pair
+from builders.ledger import transfer as transfer_to
 
 from ledger.addresses import address_of
 from ledger.keys import KeyPair
-from ledger.kinds import ledger_kinds
 from ledger.rules import ChainRules
-from ledger.transactions import SignedTransaction, sign_transaction
-from ledger.transfer import TRANSFER, Transfer
+from ledger.transactions import SignedTransaction
 
-REGISTRY = ledger_kinds()
 RULES = ChainRules("test-chain", bytes(range(32)), "dnxt")
-FAR = 1_000_000
-"""An expiry slot that no test reaches."""
 
 
 def key_number(number: int) -> KeyPair:
     """The same key for the same number."""
-    return KeyPair.from_seed(blake2b(b"test wallet %d" % number, digest_size=32).digest())
+    return key_pair(0, "wallet", number)
 
 
 def address_number(number: int) -> bytes:
@@ -31,18 +27,10 @@ def transfer(
     *,
     fee: int | None = None,
     amount: int = 1,
-    recipient: bytes | None = None,
-    expiry_slot: int = FAR,
+    expiry_slot: int = FAR_SLOT,
     memo: bytes = b"",
-    rules: ChainRules = RULES,
 ) -> SignedTransaction:
-    """A signed transfer; `fee` None is the least fee."""
-    return sign_transaction(
-        key,
-        rules,
-        nonce=nonce,
-        expiry_slot=expiry_slot,
-        fee=fee,
-        kind=TRANSFER,
-        payload_record=Transfer(recipient or address_number(9_999), amount, memo),
+    """A signed transfer to some address; `fee` None is the least fee."""
+    return transfer_to(
+        key, RULES, nonce, address_number(9_999), amount, fee=fee, expiry_slot=expiry_slot, memo=memo
     )

@@ -319,7 +319,14 @@ class Note(Record, frozen=True):
 
 
 def kind_that(number: int, apply: Any) -> Kind:
-    return Kind(number, f"test_{number}", Codec(Note, "note", 64), lambda payload, rules: None, apply)
+    return Kind(
+        number,
+        f"test_{number}",
+        Codec(Note, "note", 64),
+        lambda payload, rules: None,
+        apply,
+        lambda payload: 0,
+    )
 
 
 def note(kind: Kind, nonce: int = 0) -> SignedTransaction:
@@ -399,7 +406,17 @@ def test_registry_is_a_value_that_packages_above_extend() -> None:
         extended.extended([kind_that(90, mint)])
     with pytest.raises(KindsClash):
         KindRegistry(
-            [TRANSFER, Kind(5, "transfer", TRANSFER.payload_codec, TRANSFER.check_payload, TRANSFER.apply)]
+            [
+                TRANSFER,
+                Kind(
+                    5,
+                    "transfer",
+                    TRANSFER.payload_codec,
+                    TRANSFER.check_payload,
+                    TRANSFER.apply,
+                    TRANSFER.spends,
+                ),
+            ]
         )
 
 

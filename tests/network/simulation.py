@@ -10,6 +10,7 @@ Everything follows from the seed, and the trace hash at the end covers the wire 
 import io
 import random
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,6 +65,8 @@ class Scenario:
     """About how often a node crashes, the wire is cut, or a disk fails. 0: never."""
     clock_offset_ms: int = 100
     """Each node's clock is wrong by up to this much."""
+    trouble: "Callable[[Simulation, trio.Nursery], Awaitable[None]] | None" = None
+    """What goes wrong, instead of random faults. Lives that it restarts belong into the nursery."""
 
 
 @dataclass(slots=True)
@@ -82,6 +85,8 @@ class Report:
     cuts: int = 0
     disk_failures: int = 0
     deepest_reorganisation: int = 0
+    agreed_after_s: float = 0.0
+    """Virtual seconds from the end of the faults."""
 
     def lines(self) -> list[str]:
         """For people; the last line is the trace hash."""
@@ -91,7 +96,8 @@ class Report:
             f"head {self.head[:16]}, blue score {self.blue_score}, deepest reorganisation "
             f"{self.deepest_reorganisation} blocks",
             f"{self.transfers} transfers and {self.conflicts} conflicting pairs, each applied once; no unit lost",
-            f"{self.crashes} crashes, {self.cuts} cuts, {self.disk_failures} disk failures",
+            f"{self.crashes} crashes, {self.cuts} cuts, {self.disk_failures} disk failures; agreed "
+            f"{self.agreed_after_s:.1f} s after their end",
             f"trace {self.trace_hash}",
         ]
 
@@ -166,13 +172,17 @@ class Simulation:
                 nursery.start_soon(self._live, node)
             async with trio.open_nursery() as troubles:
                 troubles.start_soon(self._send_transfers)
-                if self.scenario.fault_every_s:
+                if self.scenario.trouble is not None:
+                    troubles.start_soon(self.scenario.trouble, self, nursery)
+                elif self.scenario.fault_every_s:
                     troubles.start_soon(self._make_trouble, nursery)
                 await trio.sleep(self.scenario.virtual_seconds)
                 troubles.cancel_scope.cancel()
             self.fabric.heal()
             self.fabric.set_faults(LinkFaults())
+            healed_s = trio.current_time()
             await self._await_agreement()
+            self.report.agreed_after_s = trio.current_time() - healed_s
             self._check_ledgers()
             if self.fabric.own_faults:
                 raise RuleBroken(f"handlers raised: {list(self.fabric.own_faults)}")
@@ -272,8 +282,9 @@ class Simulation:
         if committed is not None and read_header(handle.services.store, committed.id) is None:
             raise RuleBroken(f"{node.name} lost committed block {committed.id.hex()} over a restart")
 
-    def _crash(self, node: SimulatedNode, kind: Crash) -> None:
+    def crash(self, node: SimulatedNode, kind: Crash) -> None:
         """The process dies, now."""
+        self.report.crashes += 1
         node.may_end = True
         node.handle = None
         self.fabric.note("crash", node=node.name, kind=kind.name)
@@ -281,7 +292,7 @@ class Simulation:
         node.crash_disks(kind)
         node.scope.cancel()
 
-    async def _restart(self, node: SimulatedNode, after_s: float) -> None:
+    async def restart(self, node: SimulatedNode, after_s: float) -> None:
         """The next life, some time after the end of this one."""
         await node.ended.wait()
         await trio.sleep(after_s)
@@ -296,14 +307,13 @@ class Simulation:
             node = self.chance.choice(self.nodes)
             match self.chance.choice(("crash", "crash", "partition", "one way", "disk")):
                 case "crash" if self._may_fail(node):
-                    self.report.crashes += 1
-                    self._crash(node, self.chance.choice(list(Crash)))
-                    nursery.start_soon(self._restart, node, self.chance.uniform(0.5, 15.0))
+                    self.crash(node, self.chance.choice(list(Crash)))
+                    nursery.start_soon(self.restart, node, self.chance.uniform(0.5, 15.0))
                 case "disk" if self._may_fail(node):
                     self.report.disk_failures += 1
                     node.may_end = True
                     node.disks[self.chance.choice(("db", "signer"))].fail_write(self.chance.randint(1, 5))
-                    nursery.start_soon(self._restart, node, self.chance.uniform(0.5, 15.0))
+                    nursery.start_soon(self.restart, node, self.chance.uniform(0.5, 15.0))
                 case "partition":
                     self._partition()
                     await trio.sleep(self.chance.uniform(2.0, 2 * pause_s))

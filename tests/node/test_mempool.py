@@ -24,6 +24,7 @@ from node.mempool import (
 from node.mempool_errors import (
     AccountQueueFull,
     AlreadyPending,
+    AmountAboveBalance,
     BalanceTooLow,
     ExpiryTooFar,
     MempoolFull,
@@ -47,6 +48,7 @@ def pool(transactions: int = 1_000, size: int = 10**7, *, lanes: int = 1) -> Mem
         lambda size_bytes: minimum_fee(RULES, size_bytes),
         lambda slot: slot // EPOCH_SLOTS,
         lambda sender, epoch: (sender[0] + epoch) % lanes,
+        lambda transaction: transaction.payload.amount,
     )
 
 
@@ -170,7 +172,7 @@ def test_what_expires_before_the_next_slot_is_refused_and_dropped() -> None:
 
 def test_an_expiry_that_no_block_may_carry_is_refused() -> None:
     limits = MempoolLimits(max_expiry_slots=50)
-    mempool = Mempool(limits, lambda size: 0, lambda slot: 0, lambda sender, epoch: 0)
+    mempool = Mempool(limits, lambda size: 0, lambda slot: 0, lambda sender, epoch: 0, lambda one: 0)
     add(mempool, transfer(key_number(1), 0, expiry_slot=57), slot=7)
     with pytest.raises(ExpiryTooFar):
         add(mempool, transfer(key_number(2), 0, expiry_slot=58), slot=7)
@@ -186,6 +188,16 @@ def test_the_same_bytes_are_refused_twice() -> None:
     add(mempool, transfer(key_number(1), 0))
     with pytest.raises(AlreadyPending):
         add(mempool, transfer(key_number(1), 0))
+
+
+def test_what_the_account_does_not_own_is_refused_at_once() -> None:
+    mempool = pool()
+    payment = transfer(key_number(1), 0, fee=10_000)
+    needed = 10_000 + payment.payload.amount
+    with pytest.raises(AmountAboveBalance) as refused:
+        add(mempool, payment, Account(needed - 1, 0))
+    assert (refused.value.needed, refused.value.balance) == (needed, needed - 1)
+    add(mempool, payment, Account(needed, 0))
 
 
 def test_fees_of_all_pending_must_be_payable() -> None:

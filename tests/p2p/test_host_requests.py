@@ -186,6 +186,13 @@ async def test_asking_a_peer_that_is_not_connected_fails_at_once() -> None:
             await left.network.request(right.peer_id, ECHO, b"", max_reply_bytes=0, timeout_s=5)
 
 
+async def test_asking_what_is_no_peer_id_fails() -> None:
+    async with open_node(1) as node:
+        with pytest.raises(RequestFailed, match="'nonsense' is no peer id"):
+            await node.network.request("nonsense", ECHO, b"", max_reply_bytes=0, timeout_s=5)
+        await node.network.disconnect("nonsense")
+
+
 async def test_a_peer_that_leaves_during_a_request_fails_it() -> None:
     async with open_line(2) as (left, right), trio.open_nursery() as nursery:
 

@@ -1,0 +1,230 @@
+"""The RPC's methods on a real node that makes blocks: what they answer, and how they refuse."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from builders.blocks import FoundedChain
+from builders.chain import devnet
+from builders.ledger import batch_transfer, transfer
+from builders.live_node import clock_at, live_node
+
+from ledger.accounts import TREASURY_ADDRESS
+from ledger.addresses import address_of, encode_address
+from ledger.amounts import MAX_SUPPLY_UNITS
+from ledger.transactions import SignedTransaction
+from node.rpc.methods import NodeMethods
+from node.rpc.protocol import INVALID_PARAMS, NOT_FOUND, REJECTED, RpcError
+from p2p.simulated import SimulatedFabric
+
+
+class Client:
+    """Calls methods as the server does."""
+
+    def __init__(self, chain: FoundedChain, methods: NodeMethods) -> None:
+        self.chain = chain
+        self.methods = methods
+
+    async def call(self, method: str, **params: object) -> Any:
+        return await self.methods.call(method, params)
+
+    def payment(self, nonce: int = 0, amount: int = 7, sender: int = 0) -> SignedTransaction:
+        chain = self.chain
+        to = address_of(chain.accounts[1].public_key)
+        return transfer(chain.accounts[sender], chain.rules, nonce, to, amount)
+
+    async def until(self, transaction: SignedTransaction, status: str) -> Any:
+        with trio.fail_after(30):
+            while True:
+                found = await self.call("tx_status", id=transaction.id.hex())
+                if found["status"] == status:
+                    return found
+                await trio.sleep(0.1)
+
+
+@asynccontextmanager
+async def client_of_a_validator(directory: Path) -> AsyncIterator[Client]:
+    chain = devnet()
+    async with (
+        SimulatedFabric(1) as fabric,
+        live_node(fabric, chain, directory, clock=clock_at(chain, 1), keys=chain.keys) as handle,
+    ):
+        yield Client(chain, NodeMethods(handle.services))
+
+
+def address_text(client: Client, account: int) -> str:
+    return encode_address(
+        client.chain.rules.address_prefix, address_of(client.chain.accounts[account].public_key)
+    )
+
+
+async def test_a_submitted_transfer_is_pending_then_accepted_and_moves_money(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with client_of_a_validator(tmp_path) as client:
+        before = await client.call("ledger_getAccount", address=address_text(client, 1))
+        payment = client.payment()
+        submitted = await client.call("tx_submit", raw=payment.raw.hex())
+        assert submitted == {"id": payment.id.hex(), "status": "pending"}
+        sender = await client.call("ledger_getAccount", address=address_text(client, 0))
+        assert (sender["nonce"], sender["next_nonce"]) == ("0", "1")
+        accepted = await client.until(payment, "accepted")
+        after = await client.call("ledger_getAccount", address=address_text(client, 1))
+        assert int(after["balance"]) - int(before["balance"]) == 7
+        assert int(accepted["fee_charged"]) == payment.body.fee
+        shown = await client.call("tx_get", id=payment.id.hex())
+        assert shown["payload"]["amount"] == "7"
+        assert shown["kind"] == "transfer"
+        assert shown["raw"] == payment.raw.hex()
+        block = await client.call("chain_getBlock", id=accepted["block"], receipts=True)
+        assert {"id": payment.id.hex(), "status": "applied"}.items() <= block["receipts"][-1].items()
+        carrier = await client.call("chain_getBlock", id=accepted["carrier"], transactions=True)
+        assert payment.raw.hex() in carrier["transactions"]
+
+
+async def test_submitting_again_gives_the_same_answer_before_and_after_acceptance(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with client_of_a_validator(tmp_path) as client:
+        payment = client.payment()
+        first = await client.call("tx_submit", raw=payment.raw.hex())
+        assert await client.call("tx_submit", raw=payment.raw.hex()) == first
+        await client.until(payment, "accepted")
+        assert (await client.call("tx_submit", raw=payment.raw.hex()))["id"] == payment.id.hex()
+
+
+async def test_a_batch_is_judged_one_by_one(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
+    async with client_of_a_validator(tmp_path) as client:
+        good, poor = client.payment(), client.payment(nonce=1, amount=MAX_SUPPLY_UNITS)
+        raws = [good.raw.hex(), "00", poor.raw.hex(), good.raw[:-1].hex() + "00"]
+        results = (await client.call("tx_submitBatch", raw=raws))["results"]
+        assert results[0] == {"id": good.id.hex(), "status": "pending"}
+        assert [result.get("error") for result in results[1:]] == [
+            "Malformed", "AmountAboveBalance", "SignatureInvalid",
+        ]  # fmt: skip
+
+
+async def test_a_batch_transfer_shows_its_legs(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with client_of_a_validator(tmp_path) as client:
+        chain = client.chain
+        to = [(address_of(account.public_key), 3) for account in chain.accounts[1:3]]
+        batch = batch_transfer(chain.accounts[0], chain.rules, 0, to)
+        await client.call("tx_submit", raw=batch.raw.hex())
+        await client.until(batch, "accepted")
+        shown = await client.call("tx_get", id=batch.id.hex())
+        assert [leg["recipient"] for leg in shown["payload"]["legs"]] == [
+            address_text(client, 1), address_text(client, 2),
+        ]  # fmt: skip
+
+
+async def test_head_block_and_dag_agree(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
+    async with client_of_a_validator(tmp_path) as client:
+        await trio.sleep(6)
+        head = await client.call("chain_head")
+        block = await client.call("chain_getBlock", index=int(head["chain_index"]))
+        assert block["id"] == head["id"]
+        assert block["state_root"] == head["state_root"]
+        assert block["color"] == "chain"
+        dag = await client.call("chain_getDag", limit=500)
+        by_id = {one["id"]: one for one in dag["blocks"]}
+        assert by_id[head["id"]]["color"] == "chain"
+        assert [int(one["slot"]) for one in dag["blocks"]] == sorted(
+            int(one["slot"]) for one in dag["blocks"]
+        )
+        blues = sum(one["color"] in ("chain", "blue") for one in dag["blocks"])
+        # The head itself is not in its own past: blue score counts the past.
+        assert blues == int(head["blue_score"]) + 1
+        genesis = await client.call("chain_getBlock", index=0)
+        assert genesis["parents"] == []
+        assert genesis["selected_parent"] is None
+
+
+async def test_info_supply_peers_and_mempool_tell_what_the_issue_names(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with client_of_a_validator(tmp_path) as client:
+        info = await client.call("node_info")
+        expected = {
+            "peer_id", "listen_addrs", "gossip_topics", "network", "genesis", "version", "protocol", "sync",
+        }  # fmt: skip
+        assert expected <= info.keys()
+        assert info["genesis"] == client.chain.params.genesis_hash.hex()
+        assert len(info["gossip_topics"]) == 2
+        supply = await client.call("ledger_getSupply")
+        assert (
+            int(supply["reserved"]) + int(supply["circulating"])
+            == MAX_SUPPLY_UNITS
+            == int(supply["max_supply"])
+        )
+        assert supply["conservation_error"] == "0"
+        assert (await client.call("node_peers")) == {"peers": []}
+        await client.call("tx_submit", raw=client.payment().raw.hex())
+        status = await client.call("mempool_status")
+        assert status["transactions"] == 1
+        assert status["bytes"] == len(client.payment().raw)
+
+
+async def test_a_payment_to_a_system_account_is_rejected_by_its_rule(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with client_of_a_validator(tmp_path) as client:
+        chain = client.chain
+        gift = transfer(chain.accounts[0], chain.rules, 0, TREASURY_ADDRESS, 5)
+        with pytest.raises(RpcError) as refused:
+            await client.call("tx_submit", raw=gift.raw.hex())
+        assert (refused.value.number, refused.value.code) == (REJECTED, "RecipientRefused")
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "number", "code"),
+    [
+        ("chain_getBlock", {}, INVALID_PARAMS, "ParamsInvalid"),
+        ("chain_getBlock", {"id": "00" * 32, "index": 1}, INVALID_PARAMS, "ParamsInvalid"),
+        ("chain_getBlock", {"id": "00" * 32}, NOT_FOUND, "BlockNotFound"),
+        ("chain_getBlock", {"index": 10**9}, NOT_FOUND, "BlockNotFound"),
+        ("chain_getBlock", {"index": True}, INVALID_PARAMS, "ParamsInvalid"),
+        ("chain_getBlock", {"index": -1}, INVALID_PARAMS, "ParamsInvalid"),
+        ("chain_getDag", {"limit": 501}, INVALID_PARAMS, "ParamsInvalid"),
+        ("chain_head", {"unknown": 1}, INVALID_PARAMS, "ParamsInvalid"),
+        ("ledger_getAccount", {"address": "dnxt1qqqq"}, INVALID_PARAMS, "AddressMalformed"),
+        ("tx_get", {"id": "ab" * 32}, NOT_FOUND, "TransactionNotFound"),
+        ("tx_get", {"id": "AB" * 32}, INVALID_PARAMS, "ParamsInvalid"),
+        ("tx_submit", {"raw": "0"}, INVALID_PARAMS, "ParamsInvalid"),
+        ("tx_submit", {"raw": "00"}, REJECTED, "Malformed"),
+        ("tx_submitBatch", {"raw": []}, INVALID_PARAMS, "ParamsInvalid"),
+    ],
+)
+async def test_bad_parameters_get_their_named_error(
+    tmp_path: Path,
+    autojump_clock: trio.testing.MockClock,
+    method: str,
+    params: dict[str, object],
+    number: int,
+    code: str,
+) -> None:
+    async with client_of_a_validator(tmp_path) as client:
+        with pytest.raises(RpcError) as refused:
+            await client.call(method, **params)
+    assert (refused.value.number, refused.value.code) == (number, code)
+
+
+async def test_an_unknown_transaction_has_the_status_unknown(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with client_of_a_validator(tmp_path) as client:
+        assert (await client.call("tx_status", id="cd" * 32))["status"] == "unknown"
+
+
+async def test_method_names_are_namespace_underscore_verb(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with client_of_a_validator(tmp_path) as client:
+        names = client.methods.names()
+    assert len(names) == 12
+    assert all(re.fullmatch(r"[a-z]+_[a-z][A-Za-z]+", name) for name in names)

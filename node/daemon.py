@@ -31,7 +31,8 @@ from node.flows.transaction_relay import TransactionRelay
 from node.layout import data_directory, database_directory, endpoints_path, signer_directory
 from node.logs import Log, Redactor, open_log
 from node.measuring import Auditor, ChainMeter, measure_process
-from node.mempool import Mempool, MempoolLimits
+from node.mempool import Mempool
+from node.mempool_rules import MempoolLimits
 from node.mempool_upkeep import MempoolUpkeep
 from node.metrics import Metrics, MetricsAddress, serve_metrics
 from node.opening import (
@@ -143,7 +144,7 @@ async def run_node(
             blocks = BlockRelay(
                 chain, writer, intake, fetcher, network, missing, report=report, metrics=metrics, log=log
             )
-            statuses = PeerStatuses(chain, writer, intake, network, random=env.random, report=report, log=log)
+            statuses = PeerStatuses(chain, writer, network, random=env.random, report=report, log=log)
             synchroniser = Synchroniser(
                 chain,
                 writer,

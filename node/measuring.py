@@ -1,5 +1,6 @@
 """Turns what happens into log lines and metrics. Only the node logs and counts; the packages below return events."""
 
+from collections import OrderedDict
 from contextlib import closing
 
 import trio
@@ -25,6 +26,8 @@ from node.metrics import Metrics
 from p2p.network import Network
 
 LAG_EVERY_S = 1.0
+COUNTED_BLOCKS = 8_192
+"""Merged blocks that are remembered as counted: more than any reorganisation within the promised bounds merges anew."""
 SIZES_EVERY_S = 15.0
 AUDIT_LEAST_S = 60.0
 AUDIT_SHARE = 0.01
@@ -41,6 +44,7 @@ class ChainMeter:
         self._workers = workers
         self._metrics = metrics
         self._log = log
+        self._counted: OrderedDict[bytes, None] = OrderedDict()
 
     async def run(self, updates: Subscription) -> None:
         """Follow `updates` until the writer ends."""
@@ -86,8 +90,8 @@ class ChainMeter:
             metrics.transfers.labels(result).inc(count)
         ids = tuple(accepted.block_id for accepted in event.added)
         blues, reds = await self._workers.run_reader(lambda: self._colours(ids))
-        metrics.blocks.labels("blue").inc(blues)
-        metrics.blocks.labels("red").inc(reds)
+        metrics.blocks.labels("blue").inc(self._count_new(blues))
+        metrics.blocks.labels("red").inc(self._count_new(reds))
         if event.removed:
             metrics.reorg_depth.observe(len(event.removed))
         self._log.info(
@@ -97,20 +101,34 @@ class ChainMeter:
             blue_score=head.blue_score,
             added=len(event.added),
             removed=len(event.removed),
-            blues=blues,
-            reds=reds,
+            blues=len(blues),
+            reds=len(reds),
             transactions=results.get("applied", 0) + results.get("failed", 0),
         )
 
-    def _colours(self, chain_blocks: tuple[bytes, ...]) -> tuple[int, int]:
-        """Blocks that these chain blocks merge: (blue, red)."""
-        blues = reds = 0
+    def _colours(self, chain_blocks: tuple[bytes, ...]) -> tuple[list[bytes], list[bytes]]:
+        """Blocks that these chain blocks merge: blue ones, red ones."""
+        blues: list[bytes] = []
+        reds: list[bytes] = []
         for block_id in chain_blocks:
             data = read_ghostdag(self._chain.store, block_id)
             if data is not None:
-                blues += len(data.mergeset_blues)
-                reds += len(data.mergeset_reds)
+                blues += data.mergeset_blues
+                reds += data.mergeset_reds
         return blues, reds
+
+    def _count_new(self, blocks: list[bytes]) -> int:
+        """How many of them were not counted before: siblings of one slot that relieve each other as head merge the
+        same blocks."""
+        new = 0
+        for block_id in blocks:
+            if block_id not in self._counted:
+                new += 1
+            self._counted[block_id] = None
+            self._counted.move_to_end(block_id)
+            if len(self._counted) > COUNTED_BLOCKS:
+                self._counted.popitem(last=False)
+        return new
 
     async def _show_head(self, head: Head) -> None:
         metrics = self._metrics

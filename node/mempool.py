@@ -12,35 +12,32 @@ constant work.
 from bisect import bisect_left, insort
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
-from typing import Protocol
 
 from ledger.transactions import SignedTransaction
 from node.mempool_errors import (
-    AccountQueueFull,
     AlreadyPending,
-    AmountAboveBalance,
-    BalanceTooLow,
     ExpiryTooFar,
     MempoolFull,
     MempoolRejected,
-    NonceGapTooWide,
     NonceTooLow,
-    ReplacedTooOften,
-    ReplacementFeeTooLow,
     TransactionExpired,
 )
+from node.mempool_rules import (
+    AccountState,
+    Admission,
+    Entry,
+    MempoolLimits,
+    Queue,
+    fee_rate,
+    first_missing,
+    require_funds,
+    require_place,
+    require_replacement,
+)
 
-MAX_PENDING_PER_ACCOUNT = 64
-"""Reliability row L4: one account cannot fill the pool."""
-MAX_NONCE_GAP = 16
-"""How far a nonce may lie beyond the first one that is missing (row L4)."""
 MAX_AGE_S = 3_600.0
 """A transaction that waits longer leaves (row L4)."""
-REPLACEMENTS_PER_WINDOW = 5
-REPLACEMENT_WINDOW_S = 60.0
-"""Row N10: at most five replacements of one (account, nonce) within a minute."""
 LANES = 6
 WAITED_SLOTS = 2
 """After this many slots any lane may take a transaction (consensus.md, Virtual state)."""
@@ -51,71 +48,6 @@ MAX_MISFITS = 64
 """How many transactions that do not fit (too large for the rest of the block) are passed over before it is full."""
 REMEMBERED_DROPS = 8_192
 """How many transactions that left without being accepted are remembered with their reason."""
-
-_RATE_SCALE = 1_000_000
-
-
-class AccountState(Protocol):
-    """What the mempool asks of an account: the next nonce, and the units that can pay fees."""
-
-    @property
-    def nonce(self) -> int: ...
-
-    @property
-    def balance(self) -> int: ...
-
-
-@dataclass(frozen=True, slots=True)
-class MempoolLimits:
-    """Bounds of the pool (row N9)."""
-
-    max_transactions: int = 50_000
-    max_bytes: int = 64 * 1024 * 1024
-    max_expiry_slots: int = 2**40
-    """How far ahead an expiry slot may lie: blocks that carry a later one are invalid."""
-
-
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """A transaction came in."""
-
-    transaction_id: bytes
-    replaced: bytes | None
-    """The transaction with the same sender and nonce that it pushed out."""
-    evicted: tuple[bytes, ...]
-    """Transactions that left to make room."""
-
-
-@dataclass(slots=True)
-class _Entry:
-    transaction: SignedTransaction
-    rank: tuple[int, bytes]
-    """(-fee rate, id): ascending order is best first."""
-    received_s: float
-    received_slot: int
-    own: bool
-    in_flight_slot: int = -1
-    """Slot of the last block that carried it, or -1."""
-
-
-@dataclass(slots=True)
-class _Queue:
-    """One sender's pending transactions."""
-
-    nonce: int
-    """The account's next nonce on chain."""
-    entries: dict[int, _Entry] = field(default_factory=dict)
-    """nonce -> entry; unordered, walked by counting nonces up."""
-    own: int = 0
-    """How many of the entries came from local clients: a sender with any is never evicted from."""
-    head: tuple[tuple[int, bytes], int] | None = None
-    """(rank, list number) under which the sender stands in the list of ready transactions."""
-    replacements: dict[int, deque[float]] = field(default_factory=dict)
-
-
-def fee_rate(transaction: SignedTransaction) -> int:
-    """Millionths of a unit per byte, rounded down."""
-    return transaction.body.fee * _RATE_SCALE // len(transaction.raw)
 
 
 class Mempool:
@@ -140,8 +72,8 @@ class Mempool:
         self._epoch = 0
         self._slot = 0
         self._bytes = 0
-        self._entries: dict[bytes, _Entry] = {}
-        self._queues: dict[bytes, _Queue] = {}
+        self._entries: dict[bytes, Entry] = {}
+        self._queues: dict[bytes, Queue] = {}
         self._ranked: list[tuple[int, bytes]] = []
         """Ranks of all transactions of senders without own ones, best first: the end is evicted."""
         self._ready: list[list[tuple[int, bytes]]] = [[] for _ in range(LANES + 1)]
@@ -198,7 +130,7 @@ class Mempool:
     def next_nonce(self, sender: bytes, account: AccountState) -> int:
         """The first nonce at or above the account's that no pending transaction uses."""
         queue = self._queues.get(sender)
-        return account.nonce if queue is None else _first_missing(queue, account.nonce)
+        return account.nonce if queue is None else first_missing(queue, account.nonce)
 
     def entries(self, limit: int) -> tuple[SignedTransaction, ...]:
         """At most `limit` pending transactions in order of arrival."""
@@ -247,10 +179,16 @@ class Mempool:
             queue = self._queues.get(sender)
         old = None if queue is None else queue.entries.get(body.nonce)
         if old is None:
-            self._check_place(queue, body.nonce, account)
-        self._check_funds(queue, transaction, account)
+            require_place(queue, body.nonce, account)
+        others = () if queue is None else queue.entries.values()
+        require_funds(
+            (one.transaction for one in others if one is not old),
+            transaction,
+            self._spends(transaction),
+            account,
+        )
         if queue is not None and old is not None:
-            self._check_replacement(queue, old, transaction, now_s)
+            require_replacement(queue, old, transaction, self._minimum_fee(len(transaction.raw)), now_s)
         rank = (-fee_rate(transaction), transaction.id)
         victims = self._victims(transaction, rank, old)
 
@@ -262,8 +200,8 @@ class Mempool:
             times.append(now_s)
             queue.replacements[body.nonce] = times
         if queue is None or sender not in self._queues:
-            queue = self._queues.setdefault(sender, _Queue(account.nonce))
-        self._insert(queue, _Entry(transaction, rank, now_s, slot, own))
+            queue = self._queues.setdefault(sender, Queue(account.nonce))
+        self._insert(queue, Entry(transaction, rank, now_s, slot, own))
         return Admission(
             transaction.id,
             None if old is None else old.transaction.id,
@@ -381,52 +319,13 @@ class Mempool:
                 heappush(followers, follower.rank)
         return tuple(chosen)
 
-    # ---- rules
-
-    def _check_place(self, queue: _Queue | None, nonce: int, account: AccountState) -> None:
-        missing = account.nonce if queue is None else _first_missing(queue, account.nonce)
-        if nonce - missing > MAX_NONCE_GAP:
-            raise NonceGapTooWide(nonce, missing, MAX_NONCE_GAP)
-        if queue is not None and len(queue.entries) >= MAX_PENDING_PER_ACCOUNT:
-            raise AccountQueueFull(len(queue.entries), MAX_PENDING_PER_ACCOUNT)
-
-    def _check_funds(
-        self, queue: _Queue | None, transaction: SignedTransaction, account: AccountState
-    ) -> None:
-        fees = transaction.body.fee
-        needed = fees + self._spends(transaction)
-        if needed > account.balance:
-            raise AmountAboveBalance(needed, account.balance)
-        if queue is not None:
-            nonce = transaction.body.nonce
-            fees += sum(
-                entry.transaction.body.fee for other, entry in queue.entries.items() if other != nonce
-            )
-        if fees > account.balance:
-            raise BalanceTooLow(fees, account.balance)
-
-    def _check_replacement(
-        self, queue: _Queue, old: _Entry, transaction: SignedTransaction, now_s: float
-    ) -> None:
-        fee, old_fee = transaction.body.fee, old.transaction.body.fee
-        # At least a tenth more, rounded up, and at least one least fee more (row N10).
-        least = old_fee + max(-(-old_fee // 10), self._minimum_fee(len(transaction.raw)))
-        if fee < least or fee_rate(transaction) < -old.rank[0]:
-            raise ReplacementFeeTooLow(fee, least, -old.rank[0])
-        times = queue.replacements.get(transaction.body.nonce)
-        if times is not None:
-            while times and times[0] <= now_s - REPLACEMENT_WINDOW_S:
-                times.popleft()
-            if len(times) >= REPLACEMENTS_PER_WINDOW:
-                raise ReplacedTooOften(transaction.body.nonce, REPLACEMENTS_PER_WINDOW, REPLACEMENT_WINDOW_S)
-
     def _victims(
-        self, transaction: SignedTransaction, rank: tuple[int, bytes], old: _Entry | None
-    ) -> tuple[_Entry, ...]:
+        self, transaction: SignedTransaction, rank: tuple[int, bytes], old: Entry | None
+    ) -> tuple[Entry, ...]:
         """Who leaves so that the transaction fits: from the cheapest up, each with its sender's later nonces."""
         count = len(self._entries) + (0 if old is not None else 1)
         size = self._bytes + len(transaction.raw) - (0 if old is None else len(old.transaction.raw))
-        victims: dict[bytes, _Entry] = {}
+        victims: dict[bytes, Entry] = {}
         at = len(self._ranked) - 1
         while count > self._limits.max_transactions or size > self._limits.max_bytes:
             while at >= 0 and (
@@ -450,7 +349,7 @@ class Mempool:
                     size -= len(entry.transaction.raw)
         return tuple(victims.values())
 
-    def _tail(self, entry: _Entry) -> Iterable[_Entry]:
+    def _tail(self, entry: Entry) -> Iterable[Entry]:
         """The entry and its sender's entries with later nonces: they cannot be applied without it."""
         queue = self._queues[entry.transaction.sender]
         nonce = entry.transaction.body.nonce
@@ -458,7 +357,7 @@ class Mempool:
 
     # ---- bookkeeping
 
-    def _insert(self, queue: _Queue, entry: _Entry) -> None:
+    def _insert(self, queue: Queue, entry: Entry) -> None:
         transaction = entry.transaction
         if entry.own:
             if queue.own == 0:
@@ -477,7 +376,7 @@ class Mempool:
         self._place_head(transaction.sender)
         self._compact()
 
-    def _remove(self, entry: _Entry, reason: str | None, *, keep_queue: bool = False) -> None:
+    def _remove(self, entry: Entry, reason: str | None, *, keep_queue: bool = False) -> None:
         """Take the entry out. `reason` None: it was accepted. `keep_queue`: the caller goes on with the queue."""
         transaction = entry.transaction
         queue = self._queues[transaction.sender]
@@ -498,7 +397,7 @@ class Mempool:
         if not queue.entries and not keep_queue:
             del self._queues[transaction.sender]
 
-    def _set_nonce(self, sender: bytes, queue: _Queue, nonce: int) -> None:
+    def _set_nonce(self, sender: bytes, queue: Queue, nonce: int) -> None:
         """The chain's next nonce of the sender is now `nonce`: drop what it used up."""
         queue.nonce = nonce
         for used in sorted(one for one in queue.entries if one < nonce):
@@ -530,7 +429,7 @@ class Mempool:
             insort(self._ready[place[1]], place[0])
         queue.head = place
 
-    def _head(self, queue: _Queue) -> _Entry | None:
+    def _head(self, queue: Queue) -> Entry | None:
         """The first transaction in nonce sequence that no recent block carries already."""
         nonce = queue.nonce
         while (entry := queue.entries.get(nonce)) is not None:
@@ -539,10 +438,10 @@ class Mempool:
             nonce += 1
         return None
 
-    def _is_in_flight(self, entry: _Entry) -> bool:
+    def _is_in_flight(self, entry: Entry) -> bool:
         return entry.in_flight_slot >= 0 and entry.in_flight_slot + IN_FLIGHT_SLOTS > self._slot
 
-    def _next_of(self, entry: _Entry, lane: int, slot: int) -> _Entry | None:
+    def _next_of(self, entry: Entry, lane: int, slot: int) -> Entry | None:
         """The sender's next transaction when it may follow `entry` into a block of `lane`."""
         sender, nonce = entry.transaction.sender, entry.transaction.body.nonce + 1
         queue = self._queues[sender]
@@ -592,12 +491,6 @@ class Mempool:
             self._young = deque(one for one in self._young if one[1] in self._entries)
         if len(self._in_flight) > most:
             self._in_flight = deque(one for one in self._in_flight if one[1] in self._entries)
-
-
-def _first_missing(queue: _Queue, nonce: int) -> int:
-    while nonce in queue.entries:
-        nonce += 1
-    return nonce
 
 
 def _discard(ranks: list[tuple[int, bytes]], rank: tuple[int, bytes]) -> None:

@@ -17,6 +17,8 @@ MAX_ORPHANS = 512
 MAX_ORPHAN_BYTES = 64 * 1024 * 1024
 MAX_ORPHANS_PER_PEER = 64
 ORPHAN_LIFETIME_S = 60.0
+ORPHAN_PATIENCE_S = 10.0
+"""The deadline of one request. A parent that has not come by then is a matter of synchronisation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,15 @@ class OrphanPool:
                     gone.append(child)
                     pending.append(child)
         return tuple(gone)
+
+    def overdue(self, now_s: float) -> tuple[PeerId, ...]:
+        """Who sent the orphans that have waited longer than fetching their parents takes."""
+        found: dict[PeerId, None] = {}
+        for waiting in self._waiting.values():
+            if waiting.since_s + ORPHAN_PATIENCE_S > now_s:
+                break
+            found[waiting.orphan.peer] = None
+        return tuple(found)
 
     def expire(self, now_s: float) -> tuple[bytes, ...]:
         """Drop what has waited for its lifetime. The ids."""

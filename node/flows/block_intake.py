@@ -82,7 +82,7 @@ class IntakeOutlets:
     missing: trio.MemorySendChannel[MissingBlocks]
     """To whoever fetches blocks."""
     lagging: trio.MemorySendChannel[PeerId]
-    """Peers with ancestors too far from ours, to synchronisation."""
+    """Peers whose blocks have ancestors that fetching does not bring us, to synchronisation."""
     publish: trio.MemorySendChannel[PreparedBlock]
     """Blocks in the DAG that nobody has forwarded yet, to gossip."""
 
@@ -293,6 +293,8 @@ class BlockIntake:
             gone = self.orphans.expire(trio.current_time())
             if gone:
                 self._log.debug("orphans expired", blocks=len(gone))
+            for peer in self.orphans.overdue(trio.current_time()):
+                _offer(self._outlets.lagging, peer)
             self._metrics.orphans.set(len(self.orphans))
 
 

@@ -15,7 +15,6 @@ from consensus.stores import read_header
 from ledger.errors import CodecError
 from node.chain_context import ChainContext
 from node.chain_writer import ChainWriter
-from node.flows.block_intake import BlockIntake
 from node.flows.wire import STATUS_CODEC, STATUS_PROTOCOL, WIRE_VERSION, Status
 from node.logs import Log
 from p2p.errors import NetworkError, RequestRefused
@@ -48,7 +47,6 @@ class PeerStatuses:
         self,
         chain: ChainContext,
         writer: ChainWriter,
-        intake: BlockIntake,
         network: Network,
         *,
         random: Random,
@@ -57,7 +55,6 @@ class PeerStatuses:
     ) -> None:
         self._chain = chain
         self._writer = writer
-        self._intake = intake
         self._network = network
         self._random = random
         self._report = report
@@ -200,8 +197,8 @@ class PeerStatuses:
         if peer is None:
             return
         peer.status = status
-        known = self._intake.handles(status.head_id)
-        if known or read_header(self._chain.store, status.head_id) is not None:
+        # A head that waits among the orphans is not known: what it stands on may never come by itself.
+        if read_header(self._chain.store, status.head_id) is not None:
             peer.unknown_since_s = None
         elif peer.unknown_since_s is None:
             peer.unknown_since_s = trio.current_time()

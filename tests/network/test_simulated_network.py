@@ -110,12 +110,8 @@ def test_another_seed_gives_another_trace() -> None:
 def test_the_harness_notices_a_node_that_forgets_a_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check must be able to fail: a store that acknowledges synced writes and does not keep them."""
 
-    original = FaultyDisk._accept
-    sabotage(
-        monkeypatch,
-        "faults.faulty_store.FaultyDisk._accept",
-        lambda self, batch, sync: original(self, batch, False),
-    )
+    accept = FaultyDisk._accept
+    monkeypatch.setattr(FaultyDisk, "_accept", lambda disk, batch, sync: accept(disk, batch, False))
     with pytest.raises(BaseExceptionGroup) as caught:
         run_scenario(Scenario(seed=12, virtual_seconds=16, wire=CALM, trouble=power_cut))
     assert "lost committed block" in str(list(leaves(caught.value)))

@@ -12,14 +12,8 @@ from ledger.transactions import SignedTransaction
 from node.mempool import (
     IN_FLIGHT_SLOTS,
     MAX_AGE_S,
-    MAX_NONCE_GAP,
-    MAX_PENDING_PER_ACCOUNT,
-    REPLACEMENT_WINDOW_S,
-    REPLACEMENTS_PER_WINDOW,
     WAITED_SLOTS,
     Mempool,
-    MempoolLimits,
-    fee_rate,
 )
 from node.mempool_errors import (
     AccountQueueFull,
@@ -34,6 +28,14 @@ from node.mempool_errors import (
     ReplacedTooOften,
     ReplacementFeeTooLow,
     TransactionExpired,
+)
+from node.mempool_rules import (
+    MAX_NONCE_GAP,
+    MAX_PENDING_PER_ACCOUNT,
+    REPLACEMENT_WINDOW_S,
+    REPLACEMENTS_PER_WINDOW,
+    MempoolLimits,
+    fee_rate,
 )
 
 RICH = Account(10**12, 0)

@@ -7,6 +7,7 @@ from node.orphans import (
     MAX_ORPHANS,
     MAX_ORPHANS_PER_PEER,
     ORPHAN_LIFETIME_S,
+    ORPHAN_PATIENCE_S,
     FutureBlock,
     FutureBlocks,
     Orphan,
@@ -90,6 +91,14 @@ def test_L10_orphans_expire_after_a_minute() -> None:
     assert pool.expire(ORPHAN_LIFETIME_S - 0.1) == ()
     assert pool.expire(ORPHAN_LIFETIME_S) == (Numbered(1).block_id,)
     assert pool.arrived(b"parent")[0].prepared.block_id == Numbered(2).block_id
+
+
+def test_the_senders_of_orphans_that_fetching_does_not_help_are_named_once() -> None:
+    pool = OrphanPool()
+    for number, peer in enumerate(("one", "one", "two", "three")):
+        pool.add(numbered(number, peer), [b"parent"], 0.1 * number)
+    assert pool.overdue(ORPHAN_PATIENCE_S - 0.1) == ()
+    assert pool.overdue(ORPHAN_PATIENCE_S + 0.2) == ("one", "two")
 
 
 def test_L9_at_most_64_future_blocks_wait_and_the_farthest_leave() -> None:

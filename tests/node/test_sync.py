@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+import msgspec
 import trio
 from builders.blocks import FoundedChain, found_chain
 from builders.chain import Workshop, devnet, new_engine
@@ -29,6 +30,8 @@ from node.flows.wire import (
     Status,
     SyncReply,
     SyncRequest,
+    block_message,
+    blocks_topic,
 )
 from p2p.errors import RequestFailed, RequestRefused
 from p2p.network import PeerId
@@ -223,6 +226,26 @@ async def test_a_peer_that_plans_blocks_and_does_not_deliver_loses_points(
             assert "0 of 10 blocks" in new.services.sync_status().reason
             assert new.services.peer_score("liar") < 0
             assert not new.services.readiness()[0]
+
+
+async def test_a_head_whose_past_never_comes_by_itself_is_synchronised(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    """Its block came by gossip and waits among the orphans; the peer is not ahead, so nothing else would start it."""
+    shop, log = long_shop(), Lines()
+    head = shop.blocks["c10"]
+    async with (
+        SimulatedFabric(1) as fabric,
+        fake_peer(fabric, shop.chain, "peer", blue_score=9) as peer,
+        newcomer(fabric, shop.chain, tmp_path, log, ["peer"]) as new,
+    ):
+        peer.status = msgspec.structs.replace(peer.status, head_id=head.header_id)
+        await peer.answer_with(BLOCKS_PROTOCOL, lambda _: BLOCKS_REPLY_CODEC.encode(BlocksReply((), 1)))
+        await peer.answer_with(SYNC_PROTOCOL, None)
+        await until(lambda: bool(new.services.network.peers()), 5)
+        message = block_message(encode_block(head))
+        await peer.network.publish(blocks_topic(shop.chain.params.chain_id), message)
+        assert await until(lambda: any(name == SYNC_PROTOCOL for name, _ in peer.asked), 30) <= 20
 
 
 async def test_a_claim_that_nobody_can_prove_does_not_silence_a_validator(

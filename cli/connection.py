@@ -115,7 +115,7 @@ class Caller:
         except RpcTimeout as error:
             raise CommandFailed(ExitCode.TIMEOUT, str(error)) from None
         except RpcCallFailed as error:
-            codes = {-32002: ExitCode.NOT_FOUND, -32003: ExitCode.NOT_SYNCED, -32602: ExitCode.USAGE}
+            codes = {-32002: ExitCode.NOT_FOUND, -32602: ExitCode.USAGE}
             raise CommandFailed(codes.get(error.number, ExitCode.REJECTED), str(error)) from None
 
 

@@ -24,8 +24,6 @@ INTERNAL_ERROR = -32603
 REJECTED = -32001
 """The node understood and declines; `data.code` is the rule's symbol."""
 NOT_FOUND = -32002
-NOT_READY = -32003
-"""Syncing, overloaded or shutting down; ask again later."""
 
 
 class RpcError(Exception):

@@ -18,7 +18,6 @@ from node.rpc.protocol import (
     MAX_BATCH,
     MAX_BODY_BYTES,
     METHOD_NOT_FOUND,
-    NOT_READY,
     Call,
     RpcError,
     error_reply,
@@ -264,8 +263,3 @@ async def serve_rpc(
     finally:
         for socket in sockets.insecure_sockets:
             socket.close()
-
-
-def not_ready(reason: str) -> RpcError:
-    """The error of a method that the node cannot serve yet."""
-    return RpcError(NOT_READY, reason, code="NotReady", hint="ask /readyz and try again")

@@ -22,8 +22,12 @@ from ledger.transactions import SignedTransaction, decode_transaction
 OUTCOME_ENTRIES_KEPT = 200_000
 """State changes and receipts of remembered outcomes together: some 50 MB at most."""
 
-TRANSACTIONS_KEPT = 50_000
-"""Decoded transactions in memory, in whole bodies; about 1.2 kB each."""
+TRANSACTION_BYTES_KEPT = 8 * 1024 * 1024
+"""Raw bytes of the transactions that are kept decoded, in whole bodies; decoded they take six times as much. Not their
+number: one with 256 legs takes 47 kB, and whoever proposes can fill blocks with them that nobody merges."""
+
+BODY_WEIGHT = 256
+"""What a body weighs beside its transactions: an empty one takes memory too."""
 
 NO_PROPOSER = -1
 """In a key: nobody forfeits fees, so the proposer does not matter."""
@@ -82,13 +86,15 @@ class MergesetExecutor:
         self._headers = headers
         self._bodies = bodies
         self._outcomes: Recent[Hashable, Outcome] = Recent(OUTCOME_ENTRIES_KEPT)
-        self._transactions: Recent[bytes, tuple[SignedTransaction, ...]] = Recent(TRANSACTIONS_KEPT)
+        self._transactions: Recent[bytes, tuple[SignedTransaction, ...]] = Recent(TRANSACTION_BYTES_KEPT)
         self.executions = 0
         """Merge sets executed so far; what was remembered does not count."""
 
     def remember_transactions(self, block_id: bytes, transactions: tuple[SignedTransaction, ...]) -> None:
         """Keep the decoded body of a block that is in the DAG now."""
-        self._transactions.put(block_id, transactions, 1 + len(transactions))
+        self._transactions.put(
+            block_id, transactions, BODY_WEIGHT + sum(len(one.raw) for one in transactions)
+        )
 
     def transactions(self, block_id: bytes) -> tuple[SignedTransaction, ...]:
         """The decoded body of a block of the DAG. Raises `MissingRecord`."""

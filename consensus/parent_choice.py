@@ -11,12 +11,16 @@ from bisect import insort
 from collections.abc import Iterable
 
 from consensus.errors import MergesetTooLarge, MergeTooDeep, NoParentUsable
-from consensus.ghostdag import GhostdagData, OrderKey, colour
+from consensus.ghostdag import GhostdagData, OrderKey, colour, ordered_mergeset, select_parent
 from consensus.merge_depth import MergeRoots, validate_merge_depth
 from consensus.order import Ancestry, lane_key
 from consensus.params import Params
 from consensus.stores import ConsensusStores
 from consensus.virtual import VirtualChain
+
+MAX_FRUITLESS_TIPS = 24
+"""Tips tried in vain for one template. Each costs up to nine walks over a merge set, and whoever kept back its lanes
+can make thousands of tips that do not fit; what is left waits for the next template."""
 
 
 class Frontier:
@@ -67,9 +71,10 @@ class ParentChoice:
         merge_root = self._merge_roots.root(selected_parent)
         parents = [selected_parent]
         data = colour(self._dag, parents, limit=self._params.mergeset_limit)
-        while len(parents) < self._params.max_parents:
+        fruitless = 0
+        while len(parents) < self._params.max_parents and fruitless < MAX_FRUITLESS_TIPS:
             block = frontier.take()
-            if block is None:
+            if block is None or len(data.mergeset) > self._params.mergeset_limit:  # nothing left, or no room
                 break
             if self._in_past_of(block, parents) or self._is_out_of_reach(block, selected_parent, merge_root):
                 continue
@@ -78,11 +83,14 @@ class ParentChoice:
                 continue
             fitting = self._nearest_fitting(block, parents, slot)
             if fitting is None:
+                fruitless += 1
                 continue
             widened = [parent for parent in parents if not self._dag.is_ancestor(parent, fitting)]
             widened.append(fitting)
             wider = self._coloured(widened, merge_root)
-            if wider is not None:
+            if wider is None:
+                fruitless += 1
+            else:
                 parents, data = widened, wider
         return tuple(sorted(parents)), data
 
@@ -138,8 +146,11 @@ class ParentChoice:
         return next((step for step in steps[low:] if self._is_usable(step, slot)), None)
 
     def _fits(self, block: bytes, parents: list[bytes]) -> bool:
+        wider = [*parents, block]
         try:
-            colour(self._dag, [*parents, block], limit=self._params.mergeset_limit)
+            ordered_mergeset(
+                self._dag, select_parent(self._dag, wider), wider, limit=self._params.mergeset_limit
+            )
         except MergesetTooLarge:
             return False
         return True

@@ -61,6 +61,17 @@ def next_share(room: Interval, siblings: int) -> Interval:
     return start, start + (end - start) // (siblings + 2)
 
 
+def packed_size(size: int, siblings: int, slack: int) -> int:
+    """Numbers for a subtree of `size` blocks beside the chain, below the reindex root: its own, and as many times more
+    as it has siblings, `slack` times at most.
+
+    Room below the root is made by shifting siblings, so it costs their number, and this much of it lasts for as many
+    blocks: n late children of one old block cost n writes or so, and so do branches that the root has left behind and
+    that grow in turn. (Packed to the exact size as in the source, both cost n^2.)
+    """
+    return size * (1 + min(siblings, slack))
+
+
 def split_exact(interval: Interval, sizes: Sequence[int]) -> list[Interval]:
     """Consecutive intervals of exactly `sizes`, from the start of `interval`, which holds them all."""
     start = interval[0]
@@ -149,20 +160,20 @@ class Reindexing:
             current = parent
 
     def concentrate(self, parent: bytes, chosen: bytes, *, is_root: bool) -> None:
-        """Squeeze the other children of `parent` to their exact sizes and give everything else to `chosen`.
+        """Squeeze the other children of `parent` to `packed_size` and give everything else to `chosen`.
 
         `is_root`: `chosen` becomes the reindex root, so its subtree is dealt anew if it no longer fits.
         """
         children = self._links.get(parent).children
         position = children.index(chosen)
         start, end = self._intervals.get(parent)
-        before = [self._subtree_size(child) for child in children[:position]]
-        after = [self._subtree_size(child) for child in children[position + 1 :]]
+        before = self._packed_sizes(children[:position], len(children))
+        after = self._packed_sizes(children[position + 1 :], len(children))
         first = start + self._slack
         last = end - self._slack - 1
         allocation = (first + sum(before), last - sum(after))
-        self._place_exactly(children[:position], before, first)
-        self._place_exactly(children[position + 1 :], after, allocation[1] + 1)
+        self._place_packed(children[:position], before, first)
+        self._place_packed(children[position + 1 :], after, allocation[1] + 1)
         current = self._intervals.get(chosen)
         fits = allocation[0] <= current[0] and current[1] <= allocation[1]
         if is_root and not fits:
@@ -171,7 +182,10 @@ class Reindexing:
             self._deal(chosen)
         self._intervals.put(chosen, allocation)
 
-    def _place_exactly(self, blocks: Sequence[bytes], sizes: Sequence[int], start: int) -> None:
+    def _packed_sizes(self, blocks: Sequence[bytes], siblings: int) -> list[int]:
+        return [packed_size(self._subtree_size(block), siblings, self._slack) for block in blocks]
+
+    def _place_packed(self, blocks: Sequence[bytes], sizes: Sequence[int], start: int) -> None:
         for block, interval in zip(blocks, split_exact((start, start), sizes), strict=True):
             self._intervals.put(block, interval)
             self._deal(block)
@@ -183,6 +197,9 @@ class Reindexing:
         Those blocks shrink on that side, and the subtrees on that side of the chain shift as a whole.
         """
         links = self._links
+        children = links.get(fork).children
+        if allocated == children[-1]:  # room for further late children too
+            required = len(children) * packed_size(required, len(children), self._slack)
         chosen = chain_child_towards(self._intervals, links, fork, root)
         is_before = self._intervals.get(allocated)[0] < self._intervals.get(chosen)[0]
         slack_sum = 0
@@ -222,6 +239,8 @@ class Reindexing:
             start, end = self._intervals.get(sibling)
             if sibling == allocated:
                 widened = (start, end + offset) if is_before else (start - offset, end)
+                if end < start:  # new, the last child: what it leaves is for those to come
+                    widened = next_share(widened, len(children) - 1)
                 self._intervals.put(sibling, widened)
                 self._deal(sibling)
                 return

@@ -164,8 +164,7 @@ class Schedule:
 
     def of_epoch(self, epoch: int, anchor: Anchor | None = None) -> EpochSchedule:
         """The schedule of `epoch` as read from `anchor` (genesis when None)."""
-        if anchor is None or epoch < GENESIS_EPOCHS:
-            anchor = self.genesis_anchor
+        anchor = self._anchor_of(epoch, anchor)
         key = (epoch, anchor.mix, anchor.validators.digest)
         schedule = self._kept.get(key)
         if schedule is None:
@@ -174,6 +173,9 @@ class Schedule:
                 self._kept = {}
             self._kept[key] = schedule
         return schedule
+
+    def _anchor_of(self, epoch: int, anchor: Anchor | None) -> Anchor:
+        return self.genesis_anchor if anchor is None or epoch < GENESIS_EPOCHS else anchor
 
     def of_slot(self, slot: int, anchor: Anchor | None = None) -> EpochSchedule:
         """The schedule of the epoch that `slot` lies in."""
@@ -184,8 +186,10 @@ class Schedule:
         return self.of_slot(slot, anchor).proposer(slot, band)
 
     def lane_tie(self, slot: int, band: int, anchor: Anchor | None = None) -> bytes:
-        """The lane's rank, 32 bytes."""
-        return self.of_slot(slot, anchor).lane_tie(slot, band)
+        """The lane's rank, 32 bytes. Deals no bands: a merge set may be of more epochs than are kept."""
+        epoch = epoch_at(self.params, slot)
+        mix = self._anchor_of(epoch, anchor).mix
+        return lane_tie(epoch_seed(self.params.genesis_hash, mix, epoch), slot, band)
 
     def lanes_of(
         self, validators: Collection[int], slots: Iterable[int], anchor: Anchor | None = None

@@ -7,6 +7,7 @@ import pytest
 from builders.dag import DagBlock, DagCase, colour_case, layered_dag, name_id, parse_dag, pasts_of, random_dag
 
 from consensus import reachability as reachability_module
+from consensus import tables as tables_module
 from consensus.errors import BlockAlreadyInDag, IntervalsExhausted, MissingRecord, NotOnChain
 from consensus.reachability import Reachability
 
@@ -146,6 +147,57 @@ def count_reindexings(monkeypatch: pytest.MonkeyPatch) -> list[None]:
 
     monkeypatch.setattr(reachability_module.Reindexing, "make_room", counted)
     return operations
+
+
+def count_interval_writes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The one number grows by one with every interval that is written."""
+    writes = [0]
+    put = tables_module.Table.put
+
+    def counted(self: tables_module.Table[object], key: bytes, record: object) -> None:
+        writes[0] += self.name == "reachability intervals"
+        put(self, key, record)
+
+    monkeypatch.setattr(tables_module.Table, "put", counted)
+    return writes
+
+
+def grown_chain(reachability: Reachability, genesis: bytes, blocks: int) -> None:
+    """A chain on genesis, long enough for the reindex root to leave genesis behind."""
+    tip = genesis
+    for number in range(blocks):
+        child = name_id(f"chain {number}")
+        reachability.add_block(child, tip, ())
+        reachability.advance_root(child)
+        tip = child
+
+
+def test_late_children_of_one_old_block_cost_a_constant_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One validator can sign thousands of them: every slot that it let pass is a lane."""
+    reachability = Reachability()
+    reachability.add_genesis(name_id("g"))
+    grown_chain(reachability, name_id("g"), 400)
+    writes = count_interval_writes(monkeypatch)
+    late = 3_000
+    for number in range(late):
+        reachability.add_block(name_id(f"late {number}"), name_id("g"), ())
+    assert writes[0] <= 10 * late
+
+
+def test_side_branches_that_grow_in_turn_cost_a_constant_per_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    reachability = Reachability()
+    reachability.add_genesis(name_id("g"))
+    branches = 400
+    tips = [name_id(f"branch {number}") for number in range(branches)]
+    for tip in tips:
+        reachability.add_block(tip, name_id("g"), ())
+    grown_chain(reachability, name_id("g"), 400)
+    writes = count_interval_writes(monkeypatch)
+    for turn in range(6):
+        for at, tip in enumerate(tips):
+            tips[at] = name_id(f"branch {at} {turn}")
+            reachability.add_block(tips[at], tip, ())
+    assert writes[0] <= 10 * 6 * branches
 
 
 @pytest.mark.parametrize("slack", [2, 64])

@@ -352,3 +352,14 @@ def test_senders_spread_over_the_populated_bands_and_move_by_epoch() -> None:
     lanes = [schedule.of_epoch(0).mempool_lane(sender) for sender in senders]
     assert set(lanes) == {0, 1, 2}
     assert lanes != [schedule.of_epoch(1).mempool_lane(sender) for sender in senders]
+
+
+def test_ranks_of_any_number_of_epochs_deal_no_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A merge set can hold blocks of more epochs than are kept; with 1,000 validators a deal takes milliseconds."""
+    chain = found_chain(6)
+    epochs = range(EPOCHS_KEPT * 3)
+    expected = [
+        chain.schedule.of_epoch(epoch).lane_tie(epoch * chain.params.epoch_slots, 1) for epoch in epochs
+    ]
+    monkeypatch.delattr(schedule_module, "deal_bands")
+    assert [chain.schedule.lane_tie(epoch * chain.params.epoch_slots, 1) for epoch in epochs] == expected

@@ -1,7 +1,9 @@
 """Templates: which parents, which transactions, and that what comes out is valid everywhere."""
 
 from dataclasses import replace
+from typing import Any
 
+import pytest
 from builders.chain import (
     WALLET_UNITS,
     WALLETS,
@@ -16,9 +18,11 @@ from builders.chain import (
     random_workshop,
 )
 
+from consensus import parent_choice as parent_choice_module
 from consensus.blocks import encode_block
 from consensus.engine import Engine
 from consensus.events import BlockDisqualified, BlockRefused
+from consensus.parent_choice import MAX_FRUITLESS_TIPS, ParentChoice
 from consensus.prepare import PreparedBlock
 from ledger.transactions import SignedTransaction
 from wnsp.spectrum import BAND_COUNT
@@ -188,6 +192,50 @@ def test_two_long_sides_of_a_partition_merge_in_pieces() -> None:
     assert merged_at_once[0] > limit - 12 and merged_at_once[1] > 6
     dag = left.stores.dag
     assert all(dag.is_ancestor(block.block_id, left.head.id) for block in left_blocks + right_blocks)
+
+
+def walks_of_a_template(monkeypatch: pytest.MonkeyPatch, tips: int, side_length: int) -> tuple[int, int]:
+    """How often a template looks at a merge set when `tips` blocks end a side chain; and the parents that it names."""
+    shop = Workshop(CHAIN)
+    for lane, length in ((0, side_length + 3), (1, side_length)):
+        newest = "genesis"
+        for slot in range(1, length + 1):
+            shop.make(f"{slot}.{lane}", [newest], slot=slot, band=lane)
+            newest = f"{slot}.{lane}"
+    for number in range(tips):
+        slot, band = side_length + 1 + number // 4, 2 + number % 4
+        shop.make(f"tip {number}", [f"{side_length}.1"], slot=slot, band=band)
+    walks = [0]
+    walk = parent_choice_module.ordered_mergeset
+
+    def counted(*args: Any, **options: Any) -> tuple[bytes, ...]:
+        walks[0] += 1
+        return walk(*args, **options)
+
+    monkeypatch.setattr(parent_choice_module, "ordered_mergeset", counted)
+    block = propose(shop.engine, CHAIN, side_length + 40, 0)
+    return walks[0], len(block.block.header.parents)
+
+
+def test_a_template_looks_for_no_further_tips_when_the_merge_set_is_full(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    length = CHAIN.params.mergeset_limit + 5
+    walks, parents = walks_of_a_template(monkeypatch, 40, length)
+    assert parents == 2
+    assert walks <= 10
+
+
+def test_tips_that_cannot_be_merged_cost_a_template_a_bounded_number_of_walks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing of the side fits here, as if each of its blocks merged more than a template has room for."""
+    monkeypatch.setattr(
+        ParentChoice, "_nearest_fitting", lambda self, block, parents, slot: self._fits(block, []) and None
+    )
+    walks, parents = walks_of_a_template(monkeypatch, 60, 4)
+    assert parents == 1
+    assert walks == MAX_FRUITLESS_TIPS
 
 
 # transactions

@@ -24,15 +24,17 @@ from builders.chain import (
 from consensus.engine import Engine
 from consensus.errors import FinalityConflict
 from consensus.events import BlockDisqualified, ChainAdvanced, Event
-from consensus.mergeset_execution import Recent
+from consensus.mergeset_execution import TRANSACTION_BYTES_KEPT, Recent
 from consensus.prepare import PreparedBlock
 from consensus.stores import Status, index_on_chain, merging_index, read_block, read_status
 from consensus.sync_plan import antipast
 from consensus.virtual import StateFault
+from ledger.batch_transfer import BATCH_TRANSFER, MAX_LEGS, BatchTransfer, Leg
 from ledger.execution import APPLIED, SKIPPED
 from ledger.storage.memory import MemoryStore
 from ledger.storage.state_store import STATE_PREFIX
 from ledger.storage.store import WriteBatch
+from ledger.transactions import sign_transaction
 
 CHAIN = devnet()
 
@@ -413,3 +415,27 @@ def test_recent_values_are_bounded_by_weight_and_the_used_ones_stay() -> None:
     assert len(recent) == 1 and recent.get("huge") == 4
     recent.put("d", 5, 1)
     assert recent.get("huge") is None and recent.get("d") == 5
+
+
+def test_decoded_transactions_are_kept_by_their_bytes_and_not_by_their_number() -> None:
+    """One of 256 legs takes 47 kB decoded: 50,000 of them would be over 2 GB."""
+    executor = new_engine(CHAIN)._chain.executor
+    legs = tuple(Leg(number.to_bytes(20, "big"), 1) for number in range(MAX_LEGS))
+    large = sign_transaction(
+        CHAIN.accounts[0],
+        CHAIN.rules,
+        nonce=0,
+        expiry_slot=1_000,
+        fee=None,
+        kind=BATCH_TRANSFER,
+        payload_record=BatchTransfer(legs),
+    )
+    body = (large,) * 80
+    body_bytes = 80 * len(large.raw)
+    bodies = 2 * TRANSACTION_BYTES_KEPT // body_bytes
+    for number in range(bodies):
+        executor.remember_transactions(number.to_bytes(32, "big"), body)
+    assert 0 < len(executor._transactions) * body_bytes <= TRANSACTION_BYTES_KEPT
+    for number in range(bodies, bodies + 100_000):
+        executor.remember_transactions(number.to_bytes(32, "big"), ())
+    assert len(executor._transactions) <= 50_000

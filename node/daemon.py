@@ -132,6 +132,7 @@ async def run_node(
             lagging, to_catch_up = trio.open_memory_channel[PeerId](OUTLET_CAPACITY)
             publish, to_publish = trio.open_memory_channel[PreparedBlock](OUTLET_CAPACITY)
             intake = BlockIntake(
+                chain,
                 writer,
                 verifier,
                 mempool,

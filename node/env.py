@@ -50,6 +50,10 @@ class Workers(Protocol):
         """Run CPU work that releases the GIL (signatures), at most `verifiers` at once."""
         ...
 
+    async def run_closer(self, job: Callable[[], T]) -> T:
+        """Run what gives something back at the end. When cancelled midway it is left to itself."""
+        ...
+
     @property
     def verifiers(self) -> int:
         """How many verifier jobs make progress at once; callers split work into that many pieces."""
@@ -78,6 +82,10 @@ class ThreadWorkers:
         """See `Workers`."""
         return await trio.to_thread.run_sync(job, limiter=self._verifier_limit)
 
+    async def run_closer(self, job: Callable[[], T]) -> T:
+        """See `Workers`."""
+        return await trio.to_thread.run_sync(job, abandon_on_cancel=True)
+
 
 class InlineWorkers:
     """Workers of a simulation: each job runs at once on the caller's task, between two checkpoints."""
@@ -95,6 +103,11 @@ class InlineWorkers:
         return job()
 
     async def run_verifier(self, job: Callable[[], T]) -> T:
+        """See `Workers`."""
+        await trio.lowlevel.checkpoint()
+        return job()
+
+    async def run_closer(self, job: Callable[[], T]) -> T:
         """See `Workers`."""
         await trio.lowlevel.checkpoint()
         return job()

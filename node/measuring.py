@@ -1,6 +1,7 @@
 """Turns what happens into log lines and metrics. Only the node logs and counts; the packages below return events."""
 
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import trio
@@ -18,6 +19,7 @@ from consensus.stores import Head, read_ghostdag, read_tips
 from ledger.amounts import MAX_SUPPLY_UNITS
 from ledger.execution import APPLIED, FAILED
 from ledger.storage.audit import AuditReport, audit
+from ledger.storage.store import Reader
 from node.chain_context import ChainContext
 from node.chain_writer import Resync, Subscription
 from node.env import Workers
@@ -137,6 +139,31 @@ class ChainMeter:
         metrics.tips.set(len(await self._workers.run_reader(lambda: read_tips(self._chain.store))))
 
 
+class _AuditInterrupted(Exception):
+    """The node stops."""
+
+
+class _InterruptibleReader:
+    """A `Reader` whose iterations end with `_AuditInterrupted` once `interrupted` says so."""
+
+    def __init__(self, reader: Reader, interrupted: Callable[[], bool]) -> None:
+        self._reader = reader
+        self._interrupted = interrupted
+
+    def get(self, key: bytes) -> bytes | None:
+        """See `Reader`."""
+        return self._reader.get(key)
+
+    def iterate(
+        self, prefix: bytes, *, start: bytes | None = None, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """See `Reader`."""
+        for entry in self._reader.iterate(prefix, start=start, reverse=reverse):
+            if self._interrupted():
+                raise _AuditInterrupted
+            yield entry
+
+
 class Auditor:
     """Counts all units on disk again, from time to time."""
 
@@ -145,20 +172,36 @@ class Auditor:
         self._workers = workers
         self._metrics = metrics
         self._log = log
+        self._interrupted = False
         self.error_units = 0
         """Sum of all accounts less the whole supply, at the last audit."""
 
     async def run(self) -> None:
         """Audit now and again until cancelled."""
-        while True:
-            started_s = trio.current_time()
-            self._show(await self._workers.run_reader(self._audit))
-            took_s = trio.current_time() - started_s
-            await trio.sleep(max(AUDIT_LEAST_S, took_s / AUDIT_SHARE))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._interrupt_when_cancelled)
+            while True:
+                started_s = trio.current_time()
+                report = await self._workers.run_reader(self._audit)
+                if report is not None:
+                    self._show(report)
+                took_s = trio.current_time() - started_s
+                await trio.sleep(max(AUDIT_LEAST_S, took_s / AUDIT_SHARE))
 
-    def _audit(self) -> AuditReport:
+    async def _interrupt_when_cancelled(self) -> None:
+        """A thread is not cancelled, and an audit of millions of accounts takes longer than a shutdown may."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            self._interrupted = True
+
+    def _audit(self) -> AuditReport | None:
+        """None when it was interrupted."""
         with closing(self._chain.store.snapshot()) as snapshot:
-            return audit(snapshot)
+            try:
+                return audit(_InterruptibleReader(snapshot, lambda: self._interrupted))
+            except _AuditInterrupted:
+                return None
 
     def _show(self, report: AuditReport) -> None:
         self.error_units = report.total_units - MAX_SUPPLY_UNITS

@@ -114,7 +114,7 @@ async def opened_store(env: Env, directory: Path) -> AsyncIterator[Store]:
         yield store
     finally:
         with trio.CancelScope(shield=True), trio.move_on_after(CLOSE_S):
-            await env.workers.run_reader(store.close)
+            await env.workers.run_closer(store.close)
 
 
 @asynccontextmanager

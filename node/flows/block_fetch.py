@@ -59,6 +59,8 @@ class FetchedBlocks:
     """Valid in isolation, with their sizes in bytes, in the order of the ids."""
     considered: int
     """How many of the ids the peer looked at."""
+    too_early: int
+    """How many more it served whose slots have not come by our clock; they are left out."""
 
 
 async def serve_blocks(network: Network, chain: ChainContext, workers: Workers) -> None:
@@ -144,9 +146,10 @@ class BlockFetcher:
             raise PeerServedJunk(peer, f"a malformed reply: {error}") from None
         wanted = list(ids)
         blocks: list[tuple[PreparedBlock, int]] = []
+        too_early = 0
+        last_slot = self._chain.now_slot() + self._chain.params.max_future_slots
         for raw in reply.blocks:
             try:
-                # A block that is in a peer's DAG is not in its future, whatever our clock says.
                 prepared = await self.prepare(raw, MAX_INTEGER)
             except (CodecError, InvalidBlock, BodyMismatch, SlotInFuture) as error:
                 fault = consequence_of(error).fault
@@ -157,11 +160,16 @@ class BlockFetcher:
                 self._report(peer, Fault.BAD_REPLY)
                 raise PeerServedJunk(peer, f"block {prepared.block_id.hex()[:16]}, which was not asked for")
             wanted = wanted[wanted.index(prepared.block_id) + 1 :]
+            if prepared.block.header.slot > last_slot:
+                # No fault, for our clock may be behind. But it may not come in: a validator can sign its lanes of
+                # years to come at once, and they would outweigh the chain of the present.
+                too_early += 1
+                continue
             blocks.append((prepared, len(raw)))
         if not 0 < reply.considered <= len(ids):
             self._report(peer, Fault.BAD_REPLY)
-            raise PeerServedJunk(peer, f"{len(blocks)} blocks of {reply.considered} considered")
-        return FetchedBlocks(tuple(blocks), reply.considered)
+            raise PeerServedJunk(peer, f"{len(reply.blocks)} blocks of {reply.considered} considered")
+        return FetchedBlocks(tuple(blocks), reply.considered, too_early)
 
     async def run(
         self,

@@ -15,7 +15,9 @@ import trio
 
 from consensus.errors import InvalidBlock, MissingParents, TransactionInvalid
 from consensus.prepare import PreparedBlock
+from consensus.stores import read_header
 from ledger.errors import SignatureInvalid
+from node.chain_context import ChainContext
 from node.chain_writer import ChainWriter, ChainWriterClosed, PendingBlock
 from node.flows.verdicts import consequence_of
 from node.logs import Log
@@ -92,6 +94,7 @@ class BlockIntake:
 
     def __init__(
         self,
+        chain: ChainContext,
         writer: ChainWriter,
         verifier: SignatureVerifier,
         mempool: Mempool,
@@ -102,6 +105,7 @@ class BlockIntake:
         log: Log,
         orphans: OrphanPool | None = None,
     ) -> None:
+        self._chain = chain
         self._writer = writer
         self._verifier = verifier
         self._mempool = mempool
@@ -247,7 +251,13 @@ class BlockIntake:
         orphan = Orphan(
             incoming.prepared, incoming.peer, incoming.size, incoming.depth, publish=incoming.publish
         )
-        wanted = self.orphans.add(orphan, error.ids, trio.current_time())
+        # The writer may have taken in parents since it answered: nobody would tell the pool of those any more.
+        missing = [one for one in error.ids if read_header(self._chain.store, one) is None]
+        if not missing:
+            self._ready.append(orphan)
+            self._has_ready.set()
+            return
+        wanted = self.orphans.add(orphan, missing, trio.current_time())
         self._metrics.orphans.set(len(self.orphans))
         wanted = tuple(one for one in wanted if one not in self._handled)
         if wanted and incoming.depth < MAX_ORPHAN_DEPTH:

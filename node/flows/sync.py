@@ -4,7 +4,8 @@ A peer is worth synchronising with when its blue score is more than four slots' 
 head stays unknown to us, or when the ancestors of its blocks lie too far from ours for fetching them one by one. Then
 we ask it what we lack (`consensus.sync_plan`), fetch those blocks in batches, and add one batch while the next is on
 its way. Everything added stays added: whoever stops at any point goes on from there, with this peer or another. A
-silent or slow peer costs one request's deadline, ten seconds; after a failure another peer has its turn.
+silent or slow peer costs one request's deadline, ten seconds; after a failure another peer has its turn. So it has
+when a peer delivers more slowly than the network makes blocks, or plans on and on what we have.
 """
 
 from collections import OrderedDict
@@ -45,7 +46,8 @@ from wnsp.spectrum import BAND_COUNT
 
 STARTUP_GRACE_S = 10.0
 """How long a node that knows of others waits for a first status before it takes the chain that it has for the best."""
-GAP_BLOCKS = 4 * BAND_COUNT
+GAP_SLOTS = 4
+GAP_BLOCKS = GAP_SLOTS * BAND_COUNT
 """Gossip and fetching parents bridge less than this."""
 HEAD_UNKNOWN_S = 8.0
 """A peer's head that is unknown in two statuses that far apart is on a side that gossip does not bring us."""
@@ -53,6 +55,11 @@ FETCH_IDS = 256
 DOWNLOADED_BATCHES = 2
 """Batches that wait for the writer; the download waits when there are more."""
 IDLE_S = 1.0
+SLOW_AFTER_S = 5.0
+"""After so much waiting for a peer it must have delivered more than the network made meanwhile, or enough bytes."""
+SLOW_BYTES_PER_S = 64 * 1024
+IDLE_PLANS = 16
+"""Plans one after the other without a block that we lack, besides those that our own blocks could fill twice."""
 MAX_RECORDS = 256
 FIRST_AVOIDANCE_S = 15.0
 LONGEST_AVOIDANCE_S = 600.0
@@ -101,6 +108,17 @@ class _Record:
     avoid_until_s: float = 0.0
     reason: str = ""
     """Of the last failure."""
+
+
+@dataclass(slots=True)
+class _Pace:
+    """What a peer delivered while we waited for it."""
+
+    waited_s: float = 0.0
+    blocks: int = 0
+    size: int = 0
+    too_early: int = 0
+    """Blocks that were left out, since the start; see `FetchedBlocks`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +172,11 @@ class Synchroniser:
 
     @property
     def may_propose(self) -> bool:
-        """Whether our own blocks would be of use. When we are stuck they are: peers that claim to be ahead and do not
-        deliver must not silence us."""
-        return self._status.state in (SyncState.SYNCHRONISED, SyncState.STUCK)
+        """Whether our own blocks would be of use. When we are stuck they are, and while our head is as recent as that
+        of a synchronised node: peers that claim to be ahead and do not deliver must not silence us."""
+        if self._status.state is SyncState.SYNCHRONISING:
+            return self._writer.head.slot >= self._chain.now_slot() - GAP_SLOTS
+        return self._status.state is not SyncState.STARTING
 
     async def run(
         self,
@@ -280,9 +300,12 @@ class Synchroniser:
 
         progress(0)
         record = self._record(peer)
+        pace = _Pace()
         try:
-            await self._take_everything(peer, progress)
+            await self._take_everything(peer, pace, progress)
         except (NetworkError, PeerServedJunk) as error:
+            if done:
+                record.failures = 0
             _avoid(record, str(error))
             self._log.warning("synchronising failed", peer=peer, blocks=done, error=str(error))
             return
@@ -290,23 +313,33 @@ class Synchroniser:
         self._statuses.head_is_known(peer)
         score = self._writer.head.blue_score
         if told is not None and told.blue_score > score + GAP_BLOCKS:
-            _avoid(record, f"claims blue score {told.blue_score} and had blocks up to {score} only")
+            reason = f"claims blue score {told.blue_score} and had blocks up to {score} only"
+            if pace.too_early:
+                reason += f"; {pace.too_early} more are of slots to come: is our clock right?"
+            _avoid(record, reason)
         else:
             record.failures = 0
         if done:
             self._log.info("synchronised", peer=peer, blocks=done, blue_score=score)
 
-    async def _take_everything(self, peer_id: PeerId, progress: Callable[[int], None]) -> None:
+    async def _take_everything(self, peer_id: PeerId, pace: _Pace, progress: Callable[[int], None]) -> None:
         """Add everything that the peer has and we lack. Errors: `NetworkError`, `PeerServedJunk`."""
         resume: tuple[bytes, ...] = ()
         mark: tuple[AntipastMark, ...] = ()
+        idle_plans = 0
         while True:
+            started_s = trio.current_time()
             plan = await self._ask_plan(peer_id, resume, mark)
+            self._note_pace(peer_id, pace, trio.current_time() - started_s, ())
             lacking = [one for one in plan.ids if read_header(self._chain.store, one) is None]
+            idle_plans = 0 if lacking else idle_plans + 1
+            if idle_plans > IDLE_PLANS + 2 * self._writer.head.blue_score // PLAN_LIMIT:
+                self._report(peer_id, Fault.BAD_REPLY)
+                raise PeerServedJunk(peer_id, f"{idle_plans} plans without a block that we lack")
             failure: Exception | None = None
             async with trio.open_nursery() as nursery:
                 send, receive = trio.open_memory_channel[_Download](DOWNLOADED_BATCHES)
-                nursery.start_soon(self._download, peer_id, lacking, send)
+                nursery.start_soon(self._download, peer_id, lacking, pace, send)
                 async for batch in receive:
                     failure = batch.failure or await self._add(peer_id, batch.blocks)
                     if failure is not None:
@@ -341,26 +374,45 @@ class Synchroniser:
             raise PeerServedJunk(peer_id, f"a malformed plan: {error}") from None
 
     async def _download(
-        self, peer_id: PeerId, ids: Sequence[bytes], send: trio.MemorySendChannel[_Download]
+        self, peer_id: PeerId, ids: Sequence[bytes], pace: _Pace, send: trio.MemorySendChannel[_Download]
     ) -> None:
         """Fetch the blocks in order; ends with the first failure, which goes through the channel too."""
         async with send:
             at = 0
             while at < len(ids):
                 part = ids[at : at + FETCH_IDS]
+                started_s = trio.current_time()
                 try:
                     fetched = await self._fetcher.fetch(peer_id, part)
-                    if len(fetched.blocks) < fetched.considered:
+                    pace.too_early += fetched.too_early
+                    served = len(fetched.blocks) + fetched.too_early
+                    if served < fetched.considered:
                         self._report(peer_id, Fault.WITHHELD)
                         raise PeerServedJunk(
-                            peer_id,
-                            f"{len(fetched.blocks)} of {fetched.considered} blocks that it had planned",
+                            peer_id, f"{served} of {fetched.considered} blocks that it had planned"
                         )
+                    waited_s = trio.current_time() - started_s
+                    await send.send(_Download(tuple(block for block, _ in fetched.blocks), None))
+                    self._note_pace(peer_id, pace, waited_s, [size for _, size in fetched.blocks])
                 except (NetworkError, PeerServedJunk) as error:
                     await send.send(_Download((), error))
                     return
                 at += fetched.considered
-                await send.send(_Download(tuple(block for block, _ in fetched.blocks), None))
+
+    def _note_pace(self, peer_id: PeerId, pace: _Pace, waited_s: float, sizes: Sequence[int]) -> None:
+        """Errors: `PeerServedJunk` for a peer with which we would never be done."""
+        pace.waited_s += waited_s
+        pace.blocks += len(sizes)
+        pace.size += sum(sizes)
+        if pace.waited_s < SLOW_AFTER_S:
+            return
+        made = pace.waited_s * BAND_COUNT * 1_000 / self._chain.params.slot_ms
+        if pace.blocks < made and pace.size < pace.waited_s * SLOW_BYTES_PER_S:
+            raise PeerServedJunk(
+                peer_id,
+                f"{pace.blocks} blocks in {pace.waited_s:.0f} s, the network makes up to {made:.0f} meanwhile",
+            )
+        pace.waited_s, pace.blocks, pace.size = 0.0, 0, 0
 
     async def _add(self, peer_id: PeerId, blocks: Sequence[PreparedBlock]) -> PeerServedJunk | None:
         """Add a batch; what was wrong with the first block that could not be added."""

@@ -9,6 +9,7 @@ Bounds: signatures being verified (8,192 transactions; above that a batch is ign
 (8,192; above that they stay in the mempool and are not announced).
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 
 import trio
@@ -42,8 +43,10 @@ Refusal = CodecError | InvalidTransaction | MempoolRejected
 MAX_VERIFYING = 8_192
 MAX_OUTGOING = 8_192
 ANNOUNCE_AGAIN_S = 15.0
-"""Own transactions that are still pending are announced again at this pace: the network may have lost them."""
+"""At this pace transactions that are still pending are announced again, our clients' first: the network may have lost
+them, and whoever knows a transaction does not forward it to a peer that came later."""
 ANNOUNCED_AGAIN_AT_ONCE = 256
+"""Of our clients', and as many of all others."""
 
 
 class TransactionRelay:
@@ -72,6 +75,8 @@ class TransactionRelay:
         self._grew = trio.Event()
         self._verifying = 0
         self._own: dict[bytes, None] = {}
+        self._others: deque[bytes] = deque()
+        """Who has its turn to be announced again: what was pending when it was empty last."""
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Subscribe, then send batches until cancelled."""
@@ -231,6 +236,15 @@ class TransactionRelay:
     async def _announce_again(self) -> None:
         while True:
             await trio.sleep(ANNOUNCE_AGAIN_S)
-            self._own = {one: None for one in self._own if one in self._mempool}
-            pending = [self._mempool.get(one) for one in list(self._own)[:ANNOUNCED_AGAIN_AT_ONCE]]
+            own = [one for one in self._own if one in self._mempool]
+            again, waiting = own[:ANNOUNCED_AGAIN_AT_ONCE], own[ANNOUNCED_AGAIN_AT_ONCE:]
+            # Who has had its turn goes to the end.
+            self._own = dict.fromkeys((*waiting, *again))
+            if not self._others:
+                self._others.extend(one.id for one in self._mempool.entries(len(self._mempool)))
+            for _ in range(min(ANNOUNCED_AGAIN_AT_ONCE, len(self._others))):
+                other = self._others.popleft()
+                if other not in self._own:
+                    again.append(other)
+            pending = [self._mempool.get(one) for one in again]
             self._send_soon([one for one in pending if one is not None])

@@ -1,7 +1,7 @@
 """JSON-RPC 2.0 as values: strict parsing of a body, the error table, replies. No I/O.
 
 Strict means: no duplicate keys, no NaN or Infinity, no floats, integers of at most 20 digits, at most 16 levels,
-at most 32,768 values, at most 50 calls in a batch (reliability.md C11, R6).
+at most 32,768 values, at most 50 calls in a batch, 4 MiB of results (reliability.md C11, R6).
 """
 
 import json
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_BATCH = 50
+MAX_RESULT_BYTES = 4 * 1024 * 1024
+"""Of all results that one body asks for."""
 MAX_DEPTH = 16
 MAX_VALUES = 32_768
 """Commas and opening brackets in a body: a batch of 50 calls with 512 transactions each has fewer. A body of nothing

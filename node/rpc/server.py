@@ -17,7 +17,9 @@ from node.rpc.protocol import (
     INVALID_REQUEST,
     MAX_BATCH,
     MAX_BODY_BYTES,
+    MAX_RESULT_BYTES,
     METHOD_NOT_FOUND,
+    REJECTED,
     Call,
     RpcError,
     error_reply,
@@ -148,31 +150,45 @@ class RpcApplication:
         except RpcError as error:
             return 400, to_body(error_reply(None, error)), []
         if not isinstance(value, list):
-            reply = await self._one(value)
-            return (204, b"", []) if reply is None else (200, to_body(reply), [])
+            answer, _ = await self._one(value, MAX_RESULT_BYTES)
+            return (204, b"", []) if answer is None else (200, answer, [])
         if not 1 <= len(value) <= MAX_BATCH:
             batch_error = RpcError(
                 INVALID_REQUEST, f"a batch of {len(value)} calls, expected 1 to {MAX_BATCH}", code="BatchSize"
             )
             return 400, to_body(error_reply(None, batch_error)), []
-        replies = [reply for item in value if (reply := await self._one(item)) is not None]
-        return (200, to_body(replies), []) if replies else (204, b"", [])
+        answers: list[bytes] = []
+        room = MAX_RESULT_BYTES
+        for item in value:
+            answer, size = await self._one(item, room)
+            room -= size
+            if answer is not None:
+                answers.append(answer)
+        return (200, b"[" + b",".join(answers) + b"]", []) if answers else (204, b"", [])
 
-    async def _one(self, value: object) -> dict[str, object] | None:
+    async def _one(self, value: object, room: int) -> tuple[bytes | None, int]:
+        """The reply to one call (an error when it has more than `room` bytes; no call when there is no room left), and
+        the size of what was worked out."""
         try:
             call = parse_call(value)
         except RpcError as error:
-            return error_reply(None, error)
+            return to_body(error_reply(None, error)), 0
         started = trio.current_time()
+        size = 0
         try:
-            result = await self._dispatch(call)
+            if room <= 0:
+                raise _results_too_large()
+            reply = to_body(result_reply(call.id, await self._dispatch(call)))
+            size = len(reply)
+            if size > room:
+                raise _results_too_large()
         except RpcError as error:
             # A method's name comes from outside: only known ones become label values.
-            known = call.method if error.number != METHOD_NOT_FOUND else "unknown"
+            known = call.method if call.method in self._methods.names() else "unknown"
             self._observe(known, error.code, trio.current_time() - started)
-            return None if call.is_notification else error_reply(call.id, error)
+            return None if call.is_notification else to_body(error_reply(call.id, error)), size
         self._observe(call.method, "ok", trio.current_time() - started)
-        return None if call.is_notification else result_reply(call.id, result)
+        return None if call.is_notification else reply, size
 
     async def _dispatch(self, call: Call) -> object:
         if call.method not in self._methods.names():
@@ -207,6 +223,15 @@ async def _lifespan(receive: Receive, send: Send) -> None:
         await send({"type": f"{message['type']}.complete"})
         if message["type"] == "lifespan.shutdown":
             return
+
+
+def _results_too_large() -> RpcError:
+    return RpcError(
+        REJECTED,
+        f"the results of one request have at most {MAX_RESULT_BYTES} bytes together",
+        code="ResultTooLarge",
+        hint="ask for less at once",
+    )
 
 
 class RpcBindFailed(Exception):

@@ -9,10 +9,14 @@ import msgspec
 import pytest
 import trio
 from builders.chain import Workshop, devnet
+from builders.ledger import batch_transfer
 from builders.live_node import Lines, WallClock, clock_at, live_node
 
 from consensus.blocks import Block, encode_block, encode_header, sign_block
 from consensus.body_tree import body_root
+from consensus.stores import blocks_by_slot, read_block
+from ledger.addresses import address_of
+from ledger.transactions import SignedTransaction
 from node.daemon import NodeHandle
 from node.flows.block_relay import BLOCKS_PER_LANE, LaneBook
 from node.flows.wire import (
@@ -20,6 +24,7 @@ from node.flows.wire import (
     BLOCKS_REPLY_CODEC,
     BLOCKS_REQUEST_CODEC,
     MAX_BLOCK_MESSAGE_BYTES,
+    MAX_GOSSIPED_BLOCK_BYTES,
     BlocksReply,
     BlocksRequest,
     announcement,
@@ -266,6 +271,40 @@ async def test_an_announced_block_is_fetched_and_announced_in_turn(
         await here.sender.gossip(announcement(encode_header(block.header)))
         assert here.knows("a1") and here.sender.asked == [block.header_id]
         assert here.listener.heard == [block_message(encode_block(block))]
+
+
+async def test_a_block_above_200_kb_reaches_a_node_that_only_hears_its_announcement(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    chain = devnet()
+    legs = [(address_of(chain.accounts[n % 8].public_key), 1) for n in range(256)]
+    offers = [batch_transfer(chain.accounts[0], chain.rules, nonce, legs) for nonce in range(50)]
+    assert sum(len(one.raw) for one in offers) > MAX_GOSSIPED_BLOCK_BYTES
+    async with (
+        SimulatedFabric(1) as fabric,
+        live_node(
+            fabric, chain, tmp_path / "maker", name="maker", clock=clock_at(chain, 1), keys=chain.keys
+        ) as maker,
+        live_node(
+            fabric,
+            chain,
+            tmp_path / "reader",
+            name="reader",
+            clock=clock_at(chain, 1),
+            bootstrap=["/memory/maker/p2p/maker"],
+        ) as reader,
+    ):
+        await trio.sleep(5)
+        answers = await maker.services.submit_transactions([one.raw for one in offers])
+        assert all(isinstance(answer, SignedTransaction) for answer in answers)
+        await trio.sleep(5)
+        blocks = [
+            block
+            for entry in blocks_by_slot(reader.services.store)
+            if (block := read_block(reader.services.store, entry.block_id)) is not None
+        ]
+        assert max(len(encode_block(block)) for block in blocks) > MAX_GOSSIPED_BLOCK_BYTES
+        assert reader.services.head == maker.services.head and not fabric.own_faults
 
 
 async def test_a_block_whose_transaction_is_not_signed_is_never_added(

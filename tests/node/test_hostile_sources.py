@@ -203,3 +203,23 @@ async def test_N4_a_peer_that_delivers_in_drops_is_left_for_another(
         await good.serve_shop(shop, names)
         await good.network.connect("/memory/node/p2p/node")
         await until(lambda: node.services.head.id == shop.id("c60"), 20)
+
+
+async def test_whoever_is_slow_and_the_only_one_brings_us_on_all_the_same(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    shop = Workshop(devnet())
+    names = []
+    for slot in range(1, 31):
+        shop.make(f"c{slot}", [f"c{slot - 1}" if slot > 1 else "genesis"])
+        names.append(f"c{slot}")
+    async with (
+        SimulatedFabric(1) as fabric,
+        source(fabric, shop.chain, "drip") as drip,
+        live_node(
+            fabric, shop.chain, tmp_path, clock=clock_at(shop.chain, 32), bootstrap=["/memory/drip/p2p/drip"]
+        ) as node,
+    ):
+        await drip.serve_shop(shop, names, after_s=6.0, at_once=3)
+        await until(lambda: node.services.head.id == shop.id("c30"), 300)
+        assert node.services.peer_score("drip") == 0

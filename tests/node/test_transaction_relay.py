@@ -33,6 +33,7 @@ class Scene:
     chain: FoundedChain
     handle: NodeHandle
     sender: SimulatedNetwork
+    fabric: SimulatedFabric
     heard: list[bytes] = field(default_factory=list)
 
     async def gossip(self, *raws: bytes) -> None:
@@ -67,7 +68,7 @@ async def scene(directory: Path) -> AsyncIterator[Scene]:
         fabric.join("sender") as sender,
         fabric.join("listener") as listener,
     ):
-        here = Scene(chain, handle, sender)
+        here = Scene(chain, handle, sender, fabric)
 
         async def hear(_peer: PeerId, data: bytes) -> Verdict:
             here.heard.append(data)
@@ -208,6 +209,41 @@ async def test_own_pending_transactions_are_announced_again(tmp_path: Path, auto
         await here.handle.services.submit_transactions([here.chain.transfer(0, 1, nonce=1).raw])
         await trio.sleep(ANNOUNCE_AGAIN_S + CALM_S)
         assert before == 1 and len(here.heard_batches[-1]) == 2
+
+
+async def test_a_peer_that_comes_late_hears_of_what_others_have_sent_us(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    """Whoever announced it first reaches only us, and we do not forward what we know: without our own word the
+    transaction would never get from one end of a line of three nodes to the other."""
+    async with scene(tmp_path) as here:
+        pending = here.chain.transfer(0, 1)
+        await here.gossip(pending.raw)
+        async with here.fabric.join("late") as late:
+            heard: list[bytes] = []
+
+            async def hear(_peer: PeerId, data: bytes) -> Verdict:
+                heard.extend(TRANSACTIONS_CODEC.decode(data))
+                return Verdict.IGNORE
+
+            await late.subscribe(
+                transactions_topic(here.chain.params.chain_id), hear, max_bytes=MAX_BATCH_BYTES
+            )
+            await late.connect("/memory/node/p2p/node")
+            await trio.sleep(2 * ANNOUNCE_AGAIN_S)
+            assert heard == [pending.raw]
+
+
+async def test_every_own_pending_transaction_has_its_turn_to_be_announced_again(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    async with scene(tmp_path) as here:
+        raws = [here.chain.transfer(n % 8, 1, nonce=n // 8).raw for n in range(8 * 40)]
+        await here.handle.services.submit_transactions(raws)
+        await trio.sleep(2.0)
+        here.heard.clear()
+        await trio.sleep(3 * ANNOUNCE_AGAIN_S)
+        assert {raw for batch in here.heard_batches for raw in batch} == set(raws)
 
 
 async def test_a_large_submission_is_split_into_bounded_batches(

@@ -164,6 +164,8 @@ async def run_node(
             )
             upkeep = MempoolUpkeep(chain, mempool, transactions, env.workers, metrics=metrics, log=log)
             meter = ChainMeter(chain, env.workers, metrics=metrics, log=log)
+            failure = Failure()
+            nursery.start_soon(failure.raise_reported)
             auditor = Auditor(chain, env.workers, metrics=metrics, log=log)
             watch = PeerWatch(network, statuses, metrics=metrics, log=log)
             services = Services(
@@ -183,6 +185,7 @@ async def run_node(
                 submit_transactions=transactions.submit,
                 sync_status=lambda: synchroniser.status,
                 peer_score=network.score,
+                fail=failure.report,
                 conservation_error_units=lambda: auditor.error_units,
             )
 
@@ -236,6 +239,25 @@ def _open_mempool(config: NodeConfig, chain: ChainContext) -> Mempool:
         lane_of=lambda sender, epoch: schedule.of_epoch(epoch).mempool_lane(sender),
         spends=lambda transaction: chain.registry.kind(transaction.body.kind).spends(transaction.payload),
     )
+
+
+class Failure:
+    """A fault that a client's question brought up; raised in the node's nursery, where it ends the process."""
+
+    def __init__(self) -> None:
+        self._error: Exception | None = None
+        self._reported = trio.Event()
+
+    def report(self, error: Exception) -> None:
+        """The first one counts."""
+        self._error = self._error or error
+        self._reported.set()
+
+    async def raise_reported(self) -> None:
+        """Wait for one."""
+        await self._reported.wait()
+        if self._error is not None:
+            raise self._error
 
 
 async def _start_rpc(nursery: trio.Nursery, services: Services) -> "RpcAddress | None":

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from consensus.params import Params
+from consensus.params import Params, slot_at
 from consensus.stores import Head
 from ledger.genesis import Genesis
 from ledger.registry import KindRegistry
@@ -18,6 +18,9 @@ from node.flows.transaction_relay import Refusal
 from node.mempool import Mempool
 from node.metrics import Metrics
 from p2p.network import Network
+
+STALE_HEAD_SLOTS = 16
+"""Two finality periods: a node whose chain has not moved for so long is not ready, whatever its peers say."""
 
 Submit = Callable[[Sequence[bytes]], Awaitable[tuple[SignedTransaction | Refusal, ...]]]
 
@@ -48,6 +51,8 @@ class Services:
     sync_status: Callable[[], SyncStatus]
     peer_score: Callable[[str], float]
     """0 for a spotless peer, -100 for a banned one."""
+    fail: Callable[[Exception], None]
+    """Ends the node with this error: for faults of our own store and state that a client's question brought up."""
     conservation_error_units: Callable[[], int]
     """Sum of all accounts less the whole supply at the last audit: 0."""
 
@@ -72,9 +77,10 @@ class Services:
         """Whether the node can do its work, with each check in words."""
         status = self.sync_status()
         synchronised = status.state.value == "synchronised"
+        age_slots = max(0, slot_at(self.params, self.now_ms()) - self.head.slot)
         checks = {
-            "store": "open",
+            "head": f"{age_slots} slots old, ready up to {STALE_HEAD_SLOTS}",
             "sync": status.state.value if not status.reason else f"{status.state.value}: {status.reason}",
             "peers": str(len(self.network.peers())),
         }
-        return synchronised, checks
+        return synchronised and age_slots <= STALE_HEAD_SLOTS, checks

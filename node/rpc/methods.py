@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import Any, TypeVar
 
 from consensus.blocks import HEADER_VERSION, Header
+from consensus.errors import ConsensusFault
 from consensus.params import epoch_at, slot_at
 from consensus.stores import (
     chain_index,
@@ -23,13 +24,14 @@ from consensus.stores import (
 from ledger.accounts import RESERVES, SYSTEM_ADDRESSES, Account, decode_account
 from ledger.addresses import decode_address, encode_address
 from ledger.amounts import MAX_SUPPLY_UNITS
-from ledger.errors import AddressMalformed
+from ledger.errors import AddressMalformed, LedgerFault
 from ledger.execution import APPLIED, FAILED, Receipt
 from ledger.state import account_key
+from ledger.storage.errors import StoreError
 from ledger.storage.state_store import LedgerStore
 from ledger.storage.store import Reader
 from ledger.transactions import TRANSACTION_VERSION, SignedTransaction, decode_transaction
-from node.rpc.protocol import INVALID_PARAMS, NOT_FOUND, REJECTED, RpcError
+from node.rpc.protocol import INTERNAL_ERROR, INVALID_PARAMS, NOT_FOUND, REJECTED, RpcError
 from node.rpc.schema import ById, GetAccount, GetBlock, GetDag, Params, Submit, SubmitBatch, parse_params
 from node.services import Services
 from wnsp.spectrum import BANDS
@@ -72,7 +74,13 @@ class NodeMethods:
 
     async def call(self, method: str, params: Mapping[str, object] | list[object]) -> object:
         """The JSON result. Errors: `RpcError`."""
-        return await self._table[method](params)
+        try:
+            return await self._table[method](params)
+        except (StoreError, ConsensusFault, LedgerFault) as error:
+            self._services.fail(error)
+            raise RpcError(
+                INTERNAL_ERROR, str(error), code=type(error).__name__, hint="the node stops"
+            ) from error
 
     def readiness(self) -> tuple[bool, dict[str, str]]:
         """Whether the node can do its work, and each check's state in words."""

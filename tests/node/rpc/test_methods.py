@@ -13,12 +13,16 @@ from builders.chain import devnet
 from builders.ledger import batch_transfer, transfer
 from builders.live_node import clock_at, live_node
 
+from consensus.errors import RecordDamaged
+from consensus.stores import HEADERS_PREFIX
 from ledger.accounts import TREASURY_ADDRESS
 from ledger.addresses import address_of, encode_address
 from ledger.amounts import MAX_SUPPLY_UNITS
+from ledger.storage.store import WriteBatch
 from ledger.transactions import SignedTransaction
 from node.rpc.methods import NodeMethods
 from node.rpc.protocol import INVALID_PARAMS, NOT_FOUND, REJECTED, RpcError
+from node.services import STALE_HEAD_SLOTS
 from p2p.simulated import SimulatedFabric
 
 
@@ -228,3 +232,39 @@ async def test_method_names_are_namespace_underscore_verb(
         names = client.methods.names()
     assert len(names) == 12
     assert all(re.fullmatch(r"[a-z]+_[a-z][A-Za-z]+", name) for name in names)
+
+
+async def ask_for_a_damaged_header(directory: Path) -> None:
+    async with client_of_a_validator(directory) as client:
+        await trio.sleep(3)
+        head = await client.call("chain_head")
+        batch = WriteBatch()
+        batch.put(HEADERS_PREFIX + bytes.fromhex(head["id"]), b"damaged")
+        client.methods._services.store.write(batch, sync=True)
+        with pytest.raises(RpcError, match="damaged") as refused:
+            await client.call("chain_getBlock", id=head["id"])
+        assert refused.value.code == "RecordDamaged"
+        await trio.sleep_forever()
+
+
+async def test_a_fault_of_the_store_that_a_question_brings_up_ends_the_node(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    with pytest.raises(BaseExceptionGroup) as ended:
+        await ask_for_a_damaged_header(tmp_path)
+    assert ended.group_contains(RecordDamaged)
+
+
+async def test_a_node_whose_chain_stands_still_is_not_ready(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    chain = devnet()
+    async with (
+        SimulatedFabric(1) as fabric,
+        live_node(fabric, chain, tmp_path, clock=clock_at(chain, 1)) as handle,
+    ):
+        ready_at_first, _ = handle.services.readiness()
+        await trio.sleep(STALE_HEAD_SLOTS + 1)
+        ready, checks = handle.services.readiness()
+    assert ready_at_first and not ready
+    assert checks["head"].startswith("18 slots old")

@@ -24,6 +24,8 @@ POLL_S = 0.1
 DRAIN_LIMIT_S = 30.0
 AMOUNT_UNITS = 1_000
 EXPIRY_SLOTS = 3_600
+MEASURED_SLOTS = 80
+"""Six lanes of so many slots are what one call of `chain_getDag` shows."""
 MOST_TRANSFERS = 60_000
 """Signed in advance without --rate; about 15 s of one core."""
 
@@ -124,8 +126,8 @@ def _sign_all(options: argparse.Namespace, directory: Path, client: Any) -> list
 
 def _measure(options: argparse.Namespace, clients: list[Any], senders: list[_Sender]) -> dict[str, Any]:
     tally = _Tally()
-    index_at_start = int(clients[0].call("chain_head")["chain_index"])
-    index = index_at_start
+    head = clients[0].call("chain_head")
+    index, first_slot = int(head["chain_index"]), int(head["slot"]) + 1
     started = monotonic()
     end = started + options.seconds
     turn = 0
@@ -138,11 +140,12 @@ def _measure(options: argparse.Namespace, clients: list[Any], senders: list[_Sen
         index = _collect(clients[0], tally, index)
         sleep(max(0.0, POLL_S - (monotonic() - turn_started)))
     offered_s = monotonic() - started
+    last_slot = int(clients[0].call("chain_head")["slot"])
     accepted_in_time = tally.accepted
     while tally.submitted_at and monotonic() < end + DRAIN_LIMIT_S:
         index = _collect(clients[0], tally, index)
         sleep(POLL_S)
-    dag = _dag_figures(clients[0], offered_s)
+    dag = _dag_figures(clients[0], first_slot, last_slot)
     ordered = sorted(tally.latencies_s)
     return {
         "senders": len(senders),
@@ -209,15 +212,15 @@ def _collect(client: Any, tally: _Tally, index: int) -> int:
     return head
 
 
-def _dag_figures(client: Any, _seconds: float) -> dict[str, Any]:
-    """Blocks a second and share of red blocks over the last blocks of the DAG, as the chain has merged them."""
-    blocks = [b for b in client.call("chain_getDag", limit=500)["blocks"] if b["color"] != "pending"]
-    info = client.call("node_info")
-    slots = [int(block["slot"]) for block in blocks]
-    span_s = (max(slots) - min(slots) + 1) * int(info["slot_ms"]) / 1000 if slots else 0.0
+def _dag_figures(client: Any, first_slot: int, last_slot: int) -> dict[str, Any]:
+    """Blocks a second and share of red blocks over the slots of the load, the last 80 at most."""
+    first_slot = max(first_slot, last_slot - MEASURED_SLOTS + 1)
+    shown = client.call("chain_getDag", limit=500, last_slot=last_slot)["blocks"]
+    blocks = [block for block in shown if int(block["slot"]) >= first_slot and block["color"] != "pending"]
+    seconds = (last_slot - first_slot + 1) * int(client.call("node_info")["slot_ms"]) / 1000
     red = sum(block["color"] == "red" for block in blocks)
     return {
-        "blocks_per_second": round(len(blocks) / span_s, 2) if span_s else 0.0,
+        "blocks_per_second": round(len(blocks) / seconds, 2) if last_slot >= first_slot else 0.0,
         "red_share": round(red / len(blocks), 4) if blocks else 0.0,
     }
 

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -116,15 +115,3 @@ def test_a_foreground_devnet_stops_its_nodes_on_ctrl_c(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=LIMIT_S) == 0
     assert not is_running(pid)
-
-
-def test_a_second_node_on_the_same_directory_is_refused_with_74(tmp_path: Path) -> None:
-    with devnet(tmp_path, "--nodes", "1", "--validators", "6"):
-        own = tmp_path / "node1"
-        done = nexus("run", "--rpc-port", "0", "--metrics-port", "0", directory=own, expect=74)
-        assert "Traceback" not in done.stderr
-        assert "is in use by process" in done.stderr
-        deadline = monotonic() + LIMIT_S
-        while nexus("chain", "head", directory=tmp_path, expect=None).returncode:
-            assert monotonic() < deadline
-            sleep(0.2)

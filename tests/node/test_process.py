@@ -57,7 +57,7 @@ def start(place: Path) -> subprocess.Popen[str]:
 
 
 def await_endpoints(place: Path, process: subprocess.Popen[str]) -> dict[str, object]:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 60
     path = place / "endpoints.json"
     while not path.exists():
         assert process.poll() is None, process.stderr and process.stderr.read()
@@ -65,6 +65,18 @@ def await_endpoints(place: Path, process: subprocess.Popen[str]) -> dict[str, ob
         time.sleep(0.05)
     document: dict[str, object] = json.loads(path.read_text())
     return document
+
+
+def await_moving_chain(endpoints: dict[str, object]) -> str:
+    """The metrics once they show blue blocks."""
+    deadline = time.monotonic() + 60
+    while True:
+        with urllib.request.urlopen(str(endpoints["metrics"]), timeout=10) as reply:
+            metrics: str = reply.read().decode()
+        if "nexus_dag_blue_score" in metrics and "nexus_dag_blue_score 0.0" not in metrics:
+            return metrics
+        assert time.monotonic() < deadline, metrics
+        time.sleep(0.1)
 
 
 @pytest.fixture
@@ -82,13 +94,7 @@ def test_R20_sigterm_ends_the_node_cleanly_and_metrics_are_served_until_then(
     running: tuple[Path, subprocess.Popen[str], dict[str, object]],
 ) -> None:
     place, process, endpoints = running
-    metrics = ""
-    deadline = time.monotonic() + 30
-    while "nexus_dag_blue_score 0.0" in metrics or not metrics:
-        assert time.monotonic() < deadline, metrics
-        with urllib.request.urlopen(str(endpoints["metrics"]), timeout=10) as reply:
-            metrics = reply.read().decode()
-        time.sleep(0.2)
+    metrics = await_moving_chain(endpoints)
     assert "nexus_conservation_error_units 0.0" in metrics
     started = time.monotonic()
     process.send_signal(signal.SIGTERM)
@@ -115,8 +121,8 @@ def test_a_second_node_on_the_same_directory_is_refused_with_74(
 def test_R19_kill_9_and_a_restart_continue_the_chain(
     running: tuple[Path, subprocess.Popen[str], dict[str, object]],
 ) -> None:
-    place, process, _ = running
-    time.sleep(2)
+    place, process, endpoints = running
+    await_moving_chain(endpoints)
     os.kill(process.pid, signal.SIGKILL)
     _, log = process.communicate(timeout=10)
     heads = [json.loads(line) for line in log.splitlines()]

@@ -18,6 +18,8 @@ TYPE_CHECKING = False  # importing typing costs a third of bare Python's start
 if TYPE_CHECKING:
     from typing import Any
 
+    from ledger.rules import ChainRules
+
 DEFAULT_DIR = ".devnet"
 DIR_VARIABLE = "NEXUS_DIR"
 
@@ -117,6 +119,19 @@ class Caller:
         except RpcCallFailed as error:
             codes = {-32002: ExitCode.NOT_FOUND, -32602: ExitCode.USAGE}
             raise CommandFailed(codes.get(error.number, ExitCode.REJECTED), str(error)) from None
+
+
+def chain_rules_of(info: dict[str, str]) -> ChainRules:
+    """The rules that transactions are signed by, from `node_info`."""
+    from ledger.rules import ChainRules
+
+    return ChainRules(
+        chain_id=info["chain_id"],
+        genesis_hash=bytes.fromhex(info["genesis"]),
+        address_prefix=info["address_prefix"],
+        base_fee_units=int(info["base_fee_units"]),
+        fee_per_byte_units=int(info["fee_per_byte_units"]),
+    )
 
 
 def print_result(options: argparse.Namespace, value: Any, text: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
-from cli.connection import print_result
+from cli.connection import chain_rules_of, print_result
 from cli.devnet_files import LOAD_ACCOUNTS, load_keys, read_devnet
 from cli.devnet_processes import is_alive
 from cli.exits import CommandFailed, ExitCode
@@ -49,7 +49,6 @@ class _Tally:
     accepted: int = 0
     failed: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
-    last_accepted_at: float = 0.0
 
 
 def run_load(options: argparse.Namespace, directory: Path) -> int:
@@ -82,18 +81,11 @@ def run_load(options: argparse.Namespace, directory: Path) -> int:
 def _sign_all(options: argparse.Namespace, directory: Path, client: Any) -> list[_Sender]:
     """Every sender with its signed transfers."""
     from ledger.addresses import address_of, encode_address
-    from ledger.rules import ChainRules
     from ledger.transactions import sign_transaction
     from ledger.transfer import TRANSFER, Transfer
 
     info = client.call("node_info")
-    rules = ChainRules(
-        chain_id=info["chain_id"],
-        genesis_hash=bytes.fromhex(info["genesis"]),
-        address_prefix=info["address_prefix"],
-        base_fee_units=int(info["base_fee_units"]),
-        fee_per_byte_units=int(info["fee_per_byte_units"]),
-    )
+    rules = chain_rules_of(info)
     expiry = int(info["slot"]) + EXPIRY_SLOTS
     keys = load_keys(directory, options.senders)
     addresses = [address_of(key.public_key) for key in keys]
@@ -204,7 +196,6 @@ def _collect(client: Any, tally: _Tally, index: int) -> int:
             del tally.submitted_at[receipt["id"]]
             tally.owner[receipt["id"]].unaccepted -= 1
             tally.latencies_s.append(now - submitted)
-            tally.last_accepted_at = now
             if receipt["status"] == "applied":
                 tally.accepted += 1
             else:

@@ -17,7 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ledger.keys import KeyPair
 
-_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
+MAX_NAME_CHARACTERS = 32
+_NAME = re.compile(rf"[a-z][a-z0-9_-]{{0,{MAX_NAME_CHARACTERS - 1}}}", re.ASCII)
 
 
 def wallet_path(directory: Path, name: str) -> Path:

@@ -5,9 +5,16 @@ from __future__ import annotations
 import argparse
 import os
 
-from cli.connection import Caller, add_client_options, add_common_options, connected, print_result
+from cli.connection import (
+    Caller,
+    add_client_options,
+    add_common_options,
+    chain_rules_of,
+    connected,
+    print_result,
+)
 from cli.exits import CommandFailed, ExitCode
-from cli.keyfiles import read_wallet, wallet_path, write_wallet
+from cli.keyfiles import MAX_NAME_CHARACTERS, read_wallet, write_wallet
 
 TYPE_CHECKING = False  # importing typing costs a third of bare Python's start
 if TYPE_CHECKING:
@@ -67,11 +74,9 @@ def _resolve(options: argparse.Namespace, account: str, prefix: str) -> bytes:
     from ledger.addresses import address_of, decode_address
     from ledger.errors import AddressMalformed
 
-    # No wallet's name holds a 1 followed by as many characters as an address has, so the two don't meet.
-    if len(account) <= 32 and wallet_path(options.dir, account).exists():
+    # An address is longer than a wallet's name may be, so the two don't meet.
+    if len(account) <= MAX_NAME_CHARACTERS:
         return address_of(read_wallet(options.dir, account).public_key)
-    if len(account) <= 32:
-        read_wallet(options.dir, account)
     try:
         return decode_address(prefix, account)
     except AddressMalformed as error:
@@ -115,7 +120,6 @@ def _send(options: argparse.Namespace) -> int:
     from ledger.addresses import address_of, encode_address
     from ledger.amounts import format_nxt
     from ledger.errors import LedgerError
-    from ledger.rules import ChainRules
     from ledger.transactions import sign_transaction
     from ledger.transfer import TRANSFER, Transfer
 
@@ -124,13 +128,7 @@ def _send(options: argparse.Namespace) -> int:
     key = read_wallet(options.dir, options.sender)
     with connected(options) as node:
         info = node.call("node_info")
-        rules = ChainRules(
-            chain_id=info["chain_id"],
-            genesis_hash=bytes.fromhex(info["genesis"]),
-            address_prefix=info["address_prefix"],
-            base_fee_units=int(info["base_fee_units"]),
-            fee_per_byte_units=int(info["fee_per_byte_units"]),
-        )
+        rules = chain_rules_of(info)
         recipient = _resolve(options, options.recipient, rules.address_prefix)
         sender = encode_address(rules.address_prefix, address_of(key.public_key))
         account = node.call("ledger_getAccount", address=sender)

@@ -35,6 +35,11 @@ def total_units(payload: BatchTransfer) -> int:
     return sum(leg.amount for leg in payload.legs)
 
 
+def leg_count(payload: BatchTransfer) -> int:
+    """Accounts beside the sender's that it credits."""
+    return len(payload.legs)
+
+
 def check_batch_transfer(payload: BatchTransfer, rules: ChainRules) -> None:
     """What no state can make valid. Errors: `PayloadInvalid`, `RecipientRefused`."""
     for leg in payload.legs:
@@ -63,4 +68,5 @@ BATCH_TRANSFER: Final = Kind(
     check_payload=check_batch_transfer,
     apply=apply_batch_transfer,
     spends=total_units,
+    touches=leg_count,
 )

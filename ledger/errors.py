@@ -191,6 +191,13 @@ class StateKeyRefused(LedgerFault):
         super().__init__(f"state key {key.hex()[:80]} refused: {reason}")
 
 
+class EpochStepUnknown(LedgerFault):
+    """A step of the epoch transition is to stand beside one that does not exist."""
+
+    def __init__(self, name: str, known: tuple[str, ...]) -> None:
+        super().__init__(f"no step {name!r} in the epoch transition; known: {', '.join(known)}")
+
+
 class GenesisInvalid(LedgerError):
     """The genesis document breaks a rule."""
 

@@ -16,14 +16,17 @@ from typing import Annotated, Final
 
 import msgspec
 
-from ledger.accounts import FEES_ADDRESS, Account
+from ledger.accounts import Account
 from ledger.amounts import MAX_SUPPLY_UNITS
 from ledger.encoding import Codec, Count, Hash32, Record
+from ledger.epoch_transition import LEDGER_EPOCH_STEPS, EpochSteps, begin_epoch
 from ledger.errors import ConservationBroken
+from ledger.fee_credits import credit_fees, fee_credit
 from ledger.hashing import digest, tagged
 from ledger.registry import KindRegistry, Rejected
 from ledger.rules import BlockContext
-from ledger.state import Overlay, StateReader, fee_credit_key
+from ledger.staking.activity import note_activity
+from ledger.state import Overlay, StateReader
 from ledger.transactions import SignedTransaction
 
 __all__ = [
@@ -80,6 +83,10 @@ class MergedBlock:
     """Validator index."""
     blue: bool
     transactions: Sequence[SignedTransaction]
+    epoch: int = 0
+    """Of its slot: its reveal counts in this epoch only."""
+    reveal: bytes = b""
+    """Its proposer's onion layer of that epoch, 32 bytes; empty for genesis and for what is no block yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +109,22 @@ class Outcome:
 
 
 def execute_mergeset(
-    reader: StateReader, merged: Sequence[MergedBlock], context: BlockContext, registry: KindRegistry
+    reader: StateReader,
+    merged: Sequence[MergedBlock],
+    context: BlockContext,
+    registry: KindRegistry,
+    steps: EpochSteps = LEDGER_EPOCH_STEPS,
 ) -> Outcome:
     """Execute the blocks' transactions in the order given, which is the consensus order. Writes nothing.
+
+    The first chain block of an epoch runs the epoch transition, `steps`, before them.
 
     Every transaction has passed `validate_transaction_in_isolation` and `verify_transaction_signature`; what depends on
     the state is checked here. Errors: `ConservationBroken`, `AccountOutOfRange` and any other failure of a kind are
     faults of ours; `UnknownKind` when the transactions were decoded with another registry.
     """
     overlay = Overlay(reader)
+    begin_epoch(overlay, context, steps)
     receipts: list[Receipt] = []
     counts = [0, 0, 0]
     charged: set[bytes] = set()
@@ -142,7 +156,8 @@ def execute_mergeset(
         if earned:
             beneficiary = block.proposer if block.blue else context.merging_proposer
             credits[beneficiary] = credits.get(beneficiary, 0) + earned
-    _credit_fees(overlay, credits)
+    credit_fees(overlay, credits)
+    note_activity(overlay, merged, context)
     drift = overlay.balance_drift()
     if drift != 0:
         raise ConservationBroken("merge set", MAX_SUPPLY_UNITS + drift, MAX_SUPPLY_UNITS)
@@ -168,25 +183,3 @@ def _skip_reason(transaction: SignedTransaction, account: Account, slot: int, ch
     if nonce < account.nonce:
         return DUPLICATE if transaction.id in charged else NONCE_USED
     return EXPIRED if slot > transaction.body.expiry_slot else FEE_UNPAYABLE
-
-
-def _credit_fees(overlay: Overlay, credits: dict[int, int]) -> None:
-    """Put the merge set's fees into FEES and note whose they are: balance(FEES) == sum of all credits, always."""
-    collected = sum(credits.values())
-    if not collected:
-        return
-    overlay.credit(FEES_ADDRESS, collected)
-    for proposer in sorted(credits):
-        key = fee_credit_key(proposer)
-        units = decode_fee_credit(overlay.get(key)) + credits[proposer]
-        overlay.put(key, units.to_bytes(8, "big"))
-
-
-def decode_fee_credit(value: bytes | None) -> int:
-    """Units in the record of a proposer's fee credit; 0 when there is none."""
-    return 0 if value is None else int.from_bytes(value, "big")
-
-
-def fee_credit(reader: StateReader, proposer: int) -> int:
-    """Units of fees credited to a validator index and not yet paid."""
-    return decode_fee_credit(reader.get(fee_credit_key(proposer)))

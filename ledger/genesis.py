@@ -23,10 +23,24 @@ from ledger.encoding import Address20, Codec, Count, Hash32, Record
 from ledger.errors import CodecError, ConservationBroken, GenesisInvalid, KeyRefused
 from ledger.hashing import digest, tagged
 from ledger.keys import require_public_key
+from ledger.onion import MAX_ONION_LAYERS
 from ledger.rules import BASE_FEE_UNITS, FEE_PER_BYTE_UNITS, ChainRules
+from ledger.staking.records import (
+    ACTIVE,
+    EPOCH_KEY,
+    LIST_CODEC,
+    VALIDATOR_CODEC,
+    VALIDATOR_COUNT_KEY,
+    VALIDATOR_LIST_KEY,
+    consensus_key_key,
+    epoch_bytes,
+    new_validator,
+    validator_key,
+)
+from ledger.staking.snapshot import SNAPSHOT_CODEC, SNAPSHOT_KEY, EpochSnapshot, SnapshotValidator
 from ledger.state import account_key
 
-GENESIS_VERSION = 1
+GENESIS_VERSION = 2
 MAX_GENESIS_BYTES = 4 * 1024 * 1024
 MAX_VALIDATORS = 1_000
 """Validity costs one vote per validator without aggregation (reliability.md 3.2 f)."""
@@ -42,6 +56,7 @@ FUNDED_AT_GENESIS: Final = {
 """Units before allocations and stakes are taken out of TREASURY; every other system account begins at 0."""
 
 _GENESIS_TAG = tagged("nexus/genesis/v1")
+_GENESIS_MIX_TAG = tagged("nexus/genesis-mix/v1")
 _CHAIN_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
 
 
@@ -51,6 +66,9 @@ class GenesisValidator(Record, frozen=True):
     consensus_key: Hash32
     withdrawal_address: Address20
     stake_units: Count
+    onion_tip: Hash32
+    """Outermost layer of its onion (`ledger.onion`), committed to in epoch 0, generation 0."""
+    onion_layers: Annotated[int, msgspec.Meta(ge=1, le=MAX_ONION_LAYERS)]
 
 
 class Genesis(Record, frozen=True):
@@ -190,6 +208,11 @@ def genesis_hash(genesis: Genesis) -> bytes:
     return digest(_GENESIS_TAG, GENESIS_CODEC.encode(genesis))
 
 
+def genesis_mix(genesis: Genesis) -> bytes:
+    """What the randomness of the chain begins with, 32 bytes."""
+    return digest(_GENESIS_MIX_TAG, genesis_hash(genesis))
+
+
 def chain_rules(genesis: Genesis) -> ChainRules:
     """The rules that transactions of this chain are judged by."""
     return ChainRules(
@@ -202,7 +225,7 @@ def chain_rules(genesis: Genesis) -> ChainRules:
 
 
 def genesis_state(genesis: Genesis) -> dict[bytes, bytes]:
-    """State key -> value at genesis, in key order: every system account (some at 0) and every allocation.
+    """State key -> value at genesis, in key order: every system account (some at 0), every allocation, the validators.
 
     The sum of all balances is MAX_SUPPLY_UNITS. Errors: `GenesisInvalid`.
     """
@@ -216,9 +239,48 @@ def genesis_state(genesis: Genesis) -> dict[bytes, bytes]:
     total = sum(balances.values())
     if total != MAX_SUPPLY_UNITS:
         raise ConservationBroken("genesis", total, MAX_SUPPLY_UNITS)
-    return {
-        account_key(address): encode_account(Account(balances[address], 0)) for address in sorted(balances)
+    values = {account_key(address): encode_account(Account(balances[address], 0)) for address in balances}
+    values |= _staking_state(genesis)
+    return {key: values[key] for key in sorted(values)}
+
+
+def _staking_state(genesis: Genesis) -> dict[bytes, bytes]:
+    """The validators' records, active from epoch 0 on, and the snapshot of epoch 0."""
+    count = len(genesis.validators)
+    values = {
+        VALIDATOR_COUNT_KEY: count.to_bytes(4, "big"),
+        VALIDATOR_LIST_KEY: LIST_CODEC.encode(tuple(range(count))),
+        EPOCH_KEY: epoch_bytes(0, _staked_units(genesis)),
     }
+    members = []
+    for index, validator in enumerate(genesis.validators):
+        record = new_validator(
+            index=index,
+            consensus_key=validator.consensus_key,
+            withdrawal_address=validator.withdrawal_address,
+            status=ACTIVE,
+            activation_epoch=0,
+            self_stake_units=validator.stake_units,
+            commission_ppm=0,
+            onion_tip=validator.onion_tip,
+            onion_layers=validator.onion_layers,
+            onion_epoch=0,
+        )
+        values[validator_key(index)] = VALIDATOR_CODEC.encode(record)
+        values[consensus_key_key(validator.consensus_key)] = index.to_bytes(4, "big")
+        members.append(
+            SnapshotValidator(
+                index=index,
+                consensus_key=validator.consensus_key,
+                stake_units=validator.stake_units,
+                onion_tip=validator.onion_tip,
+                onion_epoch=0,
+                onion_layers=validator.onion_layers,
+                onion_generation=0,
+            )
+        )
+    values[SNAPSHOT_KEY] = SNAPSHOT_CODEC.encode(EpochSnapshot(0, genesis_mix(genesis), tuple(members)))
+    return values
 
 
 def validator_address(validator: GenesisValidator) -> bytes:

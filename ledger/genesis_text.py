@@ -34,9 +34,9 @@ _FIELDS = (
     "validators",
 )
 _ALLOCATION_FIELDS = ("address", "units")
-_VALIDATOR_FIELDS = ("consensus_key", "withdrawal_address", "stake_units")
+_VALIDATOR_FIELDS = ("consensus_key", "withdrawal_address", "stake_units", "onion_tip", "onion_layers")
 _UNITS = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
-_KEY = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _MAX_DIGITS = 20
 
 
@@ -62,6 +62,8 @@ def genesis_to_json(genesis: Genesis) -> str:
                 "consensus_key": validator.consensus_key.hex(),
                 "withdrawal_address": encode_address(prefix, validator.withdrawal_address),
                 "stake_units": str(validator.stake_units),
+                "onion_tip": validator.onion_tip.hex(),
+                "onion_layers": validator.onion_layers,
             }
             for validator in genesis.validators
         ],
@@ -183,6 +185,14 @@ def _address(name: str, value: Any, prefix: str) -> bytes:
         raise GenesisInvalid(f"{name}: {error}") from None
 
 
+def _hash(name: str, value: Any) -> bytes:
+    """32 bytes."""
+    text = _text(name, value)
+    if _HASH.fullmatch(text) is None:
+        raise GenesisInvalid(f"{name} must be 64 lower-case hexadecimal digits")
+    return bytes.fromhex(text)
+
+
 def _allocation(where: str, value: Any, prefix: str) -> tuple[bytes, int]:
     entry = _fields(where, value, _ALLOCATION_FIELDS)
     return _address(f"{where}.address", entry["address"], prefix), _units(f"{where}.units", entry["units"])
@@ -190,11 +200,10 @@ def _allocation(where: str, value: Any, prefix: str) -> tuple[bytes, int]:
 
 def _validator(where: str, value: Any, prefix: str) -> GenesisValidator:
     entry = _fields(where, value, _VALIDATOR_FIELDS)
-    key = _text(f"{where}.consensus_key", entry["consensus_key"])
-    if _KEY.fullmatch(key) is None:
-        raise GenesisInvalid(f"{where}.consensus_key must be 64 lower-case hexadecimal digits")
     return GenesisValidator(
-        bytes.fromhex(key),
+        _hash(f"{where}.consensus_key", entry["consensus_key"]),
         _address(f"{where}.withdrawal_address", entry["withdrawal_address"], prefix),
         _units(f"{where}.stake_units", entry["stake_units"]),
+        _hash(f"{where}.onion_tip", entry["onion_tip"]),
+        _integer(f"{where}.onion_layers", entry["onion_layers"]),
     )

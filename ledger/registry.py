@@ -15,6 +15,11 @@ from ledger.state import Overlay
 from ledger.transactions import SignedTransaction
 
 
+def _one_record(_: object) -> int:
+    """What most kinds touch."""
+    return 1
+
+
 class Rejected(LedgerError):
     """Raised by a kind's apply: a well-formed transaction that the state does not allow now.
 
@@ -42,6 +47,9 @@ class Kind:
     """(overlay, transaction, payload, context): nonce and fee are charged already; raises `Rejected`."""
     spends: Callable[[Any], int]
     """(payload): units that the sender must own besides the fee, or `apply` rejects. For mempools, not for validity."""
+    touches: Callable[[Any], int] = _one_record
+    """(payload): records beside the sender's account that it may create or change. The least fee grows with them, and
+    a block has room for so many."""
 
 
 class KindRegistry:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from ledger.staking_rules import StakingRules
+
 BASE_FEE_UNITS = 1_000
 """Default part of the least fee that does not depend on size (ledger.md, Transactions)."""
 
@@ -33,8 +35,15 @@ class BlockContext:
     """Latest finalised epoch in the block's own view."""
     merging_proposer: int
     """Index of the validator that proposed the accepting block; gets the fees that red carriers forfeit."""
+    staking: StakingRules
+    timely_votes: tuple[int, ...] = ()
+    """Indices of the validators whose votes this block is the first to count and in time, ascending; an index stands
+    there once per vote."""
 
 
-def minimum_fee(rules: ChainRules, size_bytes: int) -> int:
-    """Least fee in units for a transaction of `size_bytes`, signature included."""
-    return rules.base_fee_units + rules.fee_per_byte_units * size_bytes
+def minimum_fee(rules: ChainRules, size_bytes: int, touches: int = 1) -> int:
+    """Least fee in units for a transaction of `size_bytes`, signature included, that touches `touches` records.
+
+    The base fee is paid per record: what a batch saves is bytes and signatures, not state.
+    """
+    return rules.base_fee_units * max(1, touches) + rules.fee_per_byte_units * size_bytes

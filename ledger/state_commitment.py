@@ -8,7 +8,7 @@ above the buckets stands a 16-ary tree of four levels in flat lists of digests. 
 costs and limits: README.md, section State commitment.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import pairwise
@@ -198,13 +198,17 @@ class StateTree:
         bucket = self._buckets[position]
         if len(bucket) > MAX_PROOF_ENTRIES * ENTRY_BYTES:
             raise ProofTooLarge(len(bucket) // ENTRY_BYTES, MAX_PROOF_ENTRIES)
+        return StateProof(bucket=bucket, siblings=self.siblings_above(0, position))
+
+    def siblings_above(self, level: int, index: int) -> tuple[bytes, ...]:
+        """From the node `index` of a level (0: buckets) upwards, per node above it: its other 15 digests (480 bytes)."""
         siblings = []
-        for digests in self._levels[:DEPTH]:
-            parent, slot = divmod(position, FAN_OUT)
+        for digests in self._levels[level:DEPTH]:
+            parent, slot = divmod(index, FAN_OUT)
             node = digests[parent * FAN_OUT : (parent + 1) * FAN_OUT]
             siblings.append(b"".join(node[:slot] + node[slot + 1 :]))
-            position = parent
-        return StateProof(bucket=bucket, siblings=tuple(siblings))
+            index = parent
+        return tuple(siblings)
 
     def _prepare_buckets(self, buckets: dict[int, bytes], entry_count: int) -> PendingUpdate:
         """Hash changed buckets (ascending by index) up to the root, over the present digests of all others."""
@@ -240,13 +244,26 @@ def verify_proof(root: bytes, key: bytes, value: bytes | None, proof: StateProof
     if found != expected:
         shown = ["absent" if side is None else f"value digest {side.hex()}" for side in (found, expected)]
         raise ProofInvalid(f"the bucket has the key as {shown[0]}, claimed is {shown[1]}")
-    digest = _bucket_digest(proof.bucket)
-    for siblings in proof.siblings:
-        position, slot = divmod(position, FAN_OUT)
-        offset = slot * DIGEST_BYTES
-        digest = _node_digest((siblings[:offset], digest, siblings[offset:]))
+    digest = root_above(_bucket_digest(proof.bucket), position, proof.siblings)
     if digest != root:
         raise ProofInvalid(f"the path leads to root {digest.hex()}, expected {root.hex()}")
+
+
+def range_digest(buckets: Sequence[bytes]) -> bytes:
+    """Digest of the node above 16^m buckets, given in order by their content."""
+    digests = [_bucket_digest(bucket) for bucket in buckets]
+    while len(digests) > 1:
+        digests = [_node_digest(digests[at : at + FAN_OUT]) for at in range(0, len(digests), FAN_OUT)]
+    return digests[0]
+
+
+def root_above(digest: bytes, index: int, siblings: Sequence[bytes]) -> bytes:
+    """The root that a node leads to: its digest, its index on its level, and what is beside the path upwards."""
+    for beside in siblings:
+        index, slot = divmod(index, FAN_OUT)
+        offset = slot * DIGEST_BYTES
+        digest = _node_digest((beside[:offset], digest, beside[offset:]))
+    return digest
 
 
 def bucket_index(key_digest: bytes) -> int:

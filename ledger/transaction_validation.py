@@ -21,12 +21,13 @@ def validate_transaction_in_isolation(
         raise UnknownVersion(body.version, TRANSACTION_VERSION)
     if body.chain_id != rules.chain_id:
         raise WrongChain(body.chain_id, rules.chain_id)
-    least = minimum_fee(rules, len(transaction.raw))
+    kind = registry.kind(body.kind)
+    least = minimum_fee(rules, len(transaction.raw), kind.touches(transaction.payload))
     if body.fee < least:
         raise FeeTooLow(body.fee, least)
     if body.fee > MAX_SUPPLY_UNITS:
         raise FeeTooHigh(body.fee, MAX_SUPPLY_UNITS)
-    registry.kind(body.kind).check_payload(transaction.payload, rules)
+    kind.check_payload(transaction.payload, rules)
 
 
 def verify_transaction_signature(transaction: SignedTransaction, rules: ChainRules) -> None:

@@ -97,6 +97,10 @@ class PayloadKind(Protocol):
         """Codec of its payload record."""
         ...
 
+    def touches(self, payload: Any, /) -> int:
+        """Records beside the sender's account that the payload may touch."""
+        ...
+
 
 class PayloadKinds(Protocol):
     """What the envelope needs to know of a registry (`ledger.registry.KindRegistry`)."""
@@ -163,7 +167,7 @@ def sign_transaction(
         payload,
     )
     if fee is None:
-        unsigned = _with_least_fee(unsigned, rules)
+        unsigned = _with_least_fee(unsigned, rules, kind.touches(payload_record))
     canonical = UNSIGNED_CODEC.encode(unsigned)
     signature = key.sign(signing_preimage(_SIGNING_TAG, rules.genesis_hash, canonical))
     body = Transaction(
@@ -183,11 +187,11 @@ def sign_transaction(
     return SignedTransaction(raw, transaction_id(raw), body, address_of(key.public_key), checked_payload)
 
 
-def _with_least_fee(unsigned: UnsignedTransaction, rules: ChainRules) -> UnsignedTransaction:
+def _with_least_fee(unsigned: UnsignedTransaction, rules: ChainRules, touches: int) -> UnsignedTransaction:
     """The same with the least fee. A larger fee can make the encoding longer, by at most 8 bytes, so this ends."""
     while True:
         size = len(UNSIGNED_CODEC.encode(unsigned)) + _SIGNATURE_ON_WIRE
-        least = minimum_fee(rules, size)
+        least = minimum_fee(rules, size, touches)
         if unsigned.fee >= least:
             return unsigned
         unsigned = msgspec.structs.replace(unsigned, fee=least)

@@ -1,12 +1,13 @@
-"""The full audit: every balance on disk counted again, against the supply and the fee credits."""
+"""The full audit: every balance on disk counted again, against the supply, the fee credits and the stakes."""
 
 from dataclasses import dataclass
 
-from ledger.accounts import FEES, RESERVES, SYSTEM_ACCOUNTS, SYSTEM_ADDRESSES, decode_account
+from ledger.accounts import BONDED, FEES, RESERVES, SYSTEM_ACCOUNTS, SYSTEM_ADDRESSES, decode_account
 from ledger.amounts import MAX_SUPPLY_UNITS
 from ledger.errors import Malformed
-from ledger.execution import decode_fee_credit
+from ledger.fee_credits import decode_fee_credit
 from ledger.state import ACCOUNT_KEY_BYTES, ACCOUNT_PREFIX, FEE_CREDIT_PREFIX
+from ledger.storage.staking_audit import audit_staking
 from ledger.storage.state_store import LedgerStore
 from ledger.storage.store import Reader
 
@@ -27,6 +28,8 @@ class AuditReport:
     """Name of each system account found -> balance."""
     fee_credits_units: int
     """Sum of the proposers' fee credits; equals the balance of FEES."""
+    staked_units: int
+    """Stakes, delegations, unbonding pools and unpaid rewards; equals the balance of BONDED."""
     faults: tuple[str, ...]
     """What contradicts a rule, in words; empty for a sound state."""
 
@@ -63,6 +66,8 @@ def audit(reader: Reader) -> AuditReport:
         )
     if credited != system_balances.get(FEES, 0):
         faults.append(f"fee credits sum to {credited} units, FEES holds {system_balances.get(FEES, 0)}")
+    staked, staking_faults = audit_staking(store, system_balances.get(BONDED, 0))
+    faults += staking_faults
     reserved = sum(system_balances.get(name, 0) for name in RESERVES)
     return AuditReport(
         accounts=accounts,
@@ -71,5 +76,6 @@ def audit(reader: Reader) -> AuditReport:
         circulating_units=total - reserved,
         system_balances=system_balances,
         fee_credits_units=credited,
+        staked_units=staked,
         faults=tuple(faults),
     )

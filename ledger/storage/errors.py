@@ -46,12 +46,12 @@ class StoreLocked(StoreError):
 
 
 class StoreCorrupted(StoreError):
-    """Bytes on disk are not what was written. Nothing has been changed or repaired."""
+    """Bytes on disk are not what was written. Nothing has been changed; the text names the command that repairs."""
 
     def __init__(self, directory: Path | str, reason: str) -> None:
         super().__init__(
             f"the store in {directory} is damaged: {reason}; nothing was changed, "
-            f"next run `nexus db check --dir {directory}`",
+            f"next run `nexus db repair --dir {directory}`",
             directory,
         )
         self.reason = reason

@@ -15,21 +15,20 @@ import re
 from pathlib import Path
 
 from ledger.storage.errors import StoreCorrupted
-
-BLOCK_BYTES = 32_768
-"""A log is a sequence of blocks; a record fragment never crosses the end of one."""
-
-HEADER_BYTES = 7
-"""Masked CRC-32C (4, little-endian), length (2, little-endian), fragment type (1)."""
-
-LAST_FRAGMENT_TYPE = 4
-"""Types are 1 full, 2 first, 3 middle, 4 last; a writer never uses 0."""
+from ledger.storage.log_records import (
+    BLOCK_BYTES,
+    HEADER_BYTES,
+    LAST_FRAGMENT_TYPE,
+    current_manifest,
+    find_length_fault,
+    first_needed_log,
+    scan_log,
+)
 
 LOG_NAME = re.compile(r"\d+\.log")
+MANIFEST_NAME = re.compile(r"MANIFEST-\d+")
+FIRST_MANIFEST = "MANIFEST-000001"
 _CONTENT_NAME = re.compile(r"\d+\.(log|ldb|sst)")
-_FRAMED_NAME = re.compile(r"\d+\.log|MANIFEST-\d+")
-_CRC32C_POLYNOMIAL = 0x82F63B78
-_CRC_MASK_DELTA = 0xA282EAD8
 
 
 def holds_database(directory: Path) -> bool:
@@ -40,7 +39,7 @@ def holds_database(directory: Path) -> bool:
 
 
 def check_files(directory: Path) -> None:
-    """Raise `StoreCorrupted` when a file in `directory` has one of the shapes above. Reads logs and manifests whole.
+    """Raise `StoreCorrupted` when a file in `directory` has one of the shapes above. Reads logs and manifest whole.
 
     A manifest alone is what a crash leaves during the creation of a database: nothing was in it yet.
     """
@@ -50,11 +49,43 @@ def check_files(directory: Path) -> None:
         raise StoreCorrupted(
             directory, f"the file CURRENT is missing beside {len(content_names)} files with content"
         )
-    for name in names:
-        if _FRAMED_NAME.fullmatch(name):
-            reason = find_framing_fault((directory / name).read_bytes())
-            if reason is not None:
-                raise StoreCorrupted(directory, f"{name}: {reason}")
+    for path in _relied_on(directory, names):
+        reason = find_framing_fault(path.read_bytes())
+        if reason is not None:
+            raise StoreCorrupted(directory, f"{path.name}: {reason}")
+
+
+def clear_unfinished(directory: Path) -> None:
+    """Remove what LevelDB leaves when a power cut stops it while it makes a database: it refuses this afterwards.
+
+    LevelDB names its first manifest in CURRENT before it syncs it, and the second one before the first opening returns,
+    which our first synced write makes durable. So where CURRENT still names the first, and nothing of that reached the
+    disk whole, no write was ever acknowledged. Does nothing in every other case, or when any file has content.
+    """
+    manifest = current_manifest(directory)
+    if manifest is None or manifest.name != FIRST_MANIFEST or not _holds_nothing(manifest):
+        return
+    content = [path for path in directory.iterdir() if _CONTENT_NAME.fullmatch(path.name)]
+    if all(map(_holds_nothing, content)):
+        for path in [*content, directory / "CURRENT"]:
+            path.unlink()
+
+
+def _holds_nothing(path: Path) -> bool:
+    return path.suffix in ("", ".log") and not scan_log(path.read_bytes()).records
+
+
+def _relied_on(directory: Path, names: list[str]) -> list[Path]:
+    """The framed files that LevelDB will read: the current manifest, and the logs that are not in tables yet.
+
+    A power cut may bring others back, in any condition; LevelDB deletes them. Without a current manifest all count.
+    """
+    manifest = current_manifest(directory)
+    logs = [directory / name for name in names if LOG_NAME.fullmatch(name)]
+    if manifest is None:
+        return [*logs, *(directory / name for name in names if MANIFEST_NAME.fullmatch(name))]
+    needed = first_needed_log(scan_log(manifest.read_bytes()).records) or 0
+    return [manifest, *(path for path in logs if int(path.stem) >= needed)]
 
 
 def find_framing_fault(content: bytes) -> str | None:
@@ -74,39 +105,6 @@ def find_framing_fault(content: bytes) -> str | None:
         if HEADER_BYTES + length > left_in_block:
             return f"record length {length} at byte {position}, at most {left_in_block - HEADER_BYTES} fit its block"
         if position + HEADER_BYTES + length > size:
-            return _find_length_fault(content, position, length)
+            return find_length_fault(content, position, length)
         position += HEADER_BYTES + length
     return None
-
-
-def _find_length_fault(content: bytes, position: int, length: int) -> str | None:
-    """Tell a damaged length from a cut-off record: with one bit of the length flipped back the checksum fits."""
-    stored_crc = int.from_bytes(content[position : position + 4], "little")
-    body = position + HEADER_BYTES
-    for bit in range(16):
-        candidate = length ^ (1 << bit)
-        if (
-            body + candidate <= len(content)
-            and masked_crc32c(content[body - 1 : body + candidate]) == stored_crc
-        ):
-            return f"record length {length} at byte {position}, the checksum says {candidate}"
-    return None
-
-
-def masked_crc32c(content: bytes) -> int:
-    """LevelDB's masked CRC-32C (Castagnoli) of `content`. Slow (0.1 µs a byte); meant for one block at most."""
-    crc = 0xFFFFFFFF
-    for byte in content:
-        crc = (crc >> 8) ^ _CRC_TABLE[(crc ^ byte) & 0xFF]
-    crc ^= 0xFFFFFFFF
-    return ((crc >> 15 | crc << 17) + _CRC_MASK_DELTA) & 0xFFFFFFFF
-
-
-def _crc_table_entry(byte: int) -> int:
-    crc = byte
-    for _ in range(8):
-        crc = crc >> 1 ^ (_CRC32C_POLYNOMIAL if crc & 1 else 0)
-    return crc
-
-
-_CRC_TABLE = tuple(_crc_table_entry(byte) for byte in range(256))

@@ -13,7 +13,7 @@ A transaction is charged at most once on one chain, because its nonce is used up
 entries needs no reading before writing, and undo removes exactly what its block made.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
 from ledger.encoding import Codec, Count, Hash32, Record
@@ -110,18 +110,34 @@ class LedgerStore:
 
         Errors: `StoreCorrupted`.
         """
+        raw = self._index_entry(transaction_id)
+        while raw is not None:
+            location = self._decoded(LOCATION_CODEC, raw)
+            receipts = self.receipts(location.accepting_block)
+            if receipts is not None and location.index < len(receipts):
+                return location, receipts[location.index]
+            # Both go in one batch when they are pruned, which may have been written between the two reads.
+            again = self._index_entry(transaction_id)
+            if again == raw:
+                raise StoreCorrupted(
+                    self._where, f"index names receipt {location.index} of a block that has none there"
+                )
+            raw = again
+        return None
+
+    def _index_entry(self, transaction_id: bytes) -> bytes | None:
         raw = self._reader.get(_charged_key(transaction_id))
-        if raw is None:
-            raw = self._reader.get(_skipped_key(transaction_id))
-        if raw is None:
-            return None
-        location = self._decoded(LOCATION_CODEC, raw)
-        receipts = self.receipts(location.accepting_block)
-        if receipts is None or location.index >= len(receipts):
-            raise StoreCorrupted(
-                self._where, f"index names receipt {location.index} of a block that has none there"
-            )
-        return location, receipts[location.index]
+        return self._reader.get(_skipped_key(transaction_id)) if raw is None else raw
+
+    def index_entries(self, block_id: bytes, receipts: Sequence[Receipt]) -> list[tuple[bytes, bytes]]:
+        """(store key, value) of the index entries that point to these receipts of a block. Errors: `StoreCorrupted`."""
+        found = []
+        for receipt in receipts:
+            for key in (_charged_key(receipt.transaction_id), _skipped_key(receipt.transaction_id)):
+                raw = self._reader.get(key)
+                if raw is not None and self._decoded(LOCATION_CODEC, raw).accepting_block == block_id:
+                    found.append((key, raw))
+        return found
 
     def staged(self, batch: WriteBatch) -> StagedState:
         """The state with `batch` applied, to execute the next chain block upon. Later writes to the batch show."""
@@ -181,14 +197,33 @@ class LedgerStore:
         """Drop the undo record of a final block, or of one that can never be on the chain again."""
         batch.delete(UNDO_PREFIX + block_id)
 
-    def stage_prune_receipts(self, batch: WriteBatch, block_id: bytes) -> None:
-        """Drop the receipts of a block with the index entries that point to them."""
-        for receipt in self._required(batch, RECEIPTS_PREFIX, block_id, RECEIPTS_CODEC):
-            for key in (_charged_key(receipt.transaction_id), _skipped_key(receipt.transaction_id)):
-                raw = self._through(batch, key)
-                if raw is not None and self._decoded(LOCATION_CODEC, raw).accepting_block == block_id:
-                    batch.delete(key)
+    def stage_prune_side_receipts(self, batch: WriteBatch, block_id: bytes) -> None:
+        """Drop the receipts of a block that left the chain for good: no index entry points to them."""
         batch.delete(RECEIPTS_PREFIX + block_id)
+
+    def stage_prune_receipts(
+        self, batch: WriteBatch, block_id: bytes, *, first: int = 0, limit: int | None = None
+    ) -> int | None:
+        """Drop the index entries that point to a block's receipts from the `first` on, and after the last of them the
+        receipts themselves. An entry that another block has replaced stays.
+
+        At most `limit` receipts at a time: returns where to go on, None when all is done, which it also is for a block
+        without receipts. Errors: `StoreCorrupted`.
+        """
+        raw = self._through(batch, RECEIPTS_PREFIX + block_id)
+        if raw is None:
+            return None
+        receipts = self._decoded(RECEIPTS_CODEC, raw)
+        end = len(receipts) if limit is None else min(len(receipts), first + limit)
+        for receipt in receipts[first:end]:
+            for key in (_charged_key(receipt.transaction_id), _skipped_key(receipt.transaction_id)):
+                entry = self._through(batch, key)
+                if entry is not None and self._decoded(LOCATION_CODEC, entry).accepting_block == block_id:
+                    batch.delete(key)
+        if end < len(receipts):
+            return end
+        batch.delete(RECEIPTS_PREFIX + block_id)
+        return None
 
     def _stage_index(self, batch: WriteBatch, block_id: bytes, receipts: tuple[Receipt, ...]) -> None:
         writes = batch.writes

@@ -2,25 +2,34 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import msgspec
-from builders.ledger import devnet_genesis, transfer
+from builders.ledger import ONION_LAYERS, devnet_genesis, transfer
 
 from consensus.blocks import HEADER_VERSION, Block, HeaderCore, genesis_block, sign_block
 from consensus.body_tree import body_root
-from consensus.params import PRESETS, Params, params_from_genesis
+from consensus.evidence import chain_kinds
+from consensus.params import PRESETS, Params, epoch_at, params_from_genesis
 from consensus.schedule import Schedule, schedule_from_genesis
+from consensus.votes import Vote, votes_root
 from ledger.addresses import address_of
 from ledger.amounts import UNITS_PER_NXT
 from ledger.genesis import Genesis, chain_rules, genesis_state
 from ledger.keys import KeyPair
-from ledger.kinds import KindRegistry, ledger_kinds
+from ledger.kinds import KindRegistry
+from ledger.onion import onion_layer, onion_secret
 from ledger.rules import ChainRules
 from ledger.state_commitment import StateTree
 from ledger.transactions import SignedTransaction
 
 STAKE_UNITS = 1_000 * UNITS_PER_NXT
+
+
+@cache
+def _layer(key_seed: bytes, epoch: int) -> bytes:
+    return onion_layer(onion_secret(key_seed, 0), ONION_LAYERS - epoch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,7 @@ class FoundedChain:
         *,
         parents: Sequence[bytes] | None = None,
         transactions: Sequence[bytes] = (),
+        votes: Sequence[Vote] = (),
         **fields: Any,
     ) -> HeaderCore:
         """A core by the scheduled proposer; `fields` replace what would follow. Parents: genesis when not given.
@@ -65,6 +75,8 @@ class FoundedChain:
             state_root=self.genesis_block.header.state_root,
             receipts_root=bytes(32),
             body_root=body_root(transactions),
+            votes_root=votes_root(tuple(votes)),
+            reveal=bytes(32) if proposer is None else self.reveal(proposer, slot),
         )
         return msgspec.structs.replace(core, **fields)
 
@@ -75,13 +87,22 @@ class FoundedChain:
         *,
         parents: Sequence[bytes] | None = None,
         transactions: Sequence[bytes] = (),
+        votes: Sequence[Vote] = (),
         key: KeyPair | None = None,
         **fields: Any,
     ) -> Block:
         """A block of that core, signed with `key` (the scheduled proposer's when None)."""
-        core = self.core(slot, band, parents=parents, transactions=transactions, **fields)
+        core = self.core(slot, band, parents=parents, transactions=transactions, votes=votes, **fields)
         signer = self.keys[core.proposer] if key is None else key
-        return sign_block(core, transactions, signer, self.params.genesis_hash)
+        return sign_block(core, votes, transactions, signer, self.params.genesis_hash)
+
+    def reveal(self, validator: int, slot: int) -> bytes:
+        """The layer that a genesis validator reveals in the epoch of `slot`."""
+        return self.reveal_of(self.keys[validator], slot)
+
+    def reveal_of(self, key: KeyPair, slot: int) -> bytes:
+        """The layer of `key`'s first onion, of as many layers as in genesis, for the epoch of `slot`."""
+        return _layer(key.seed, epoch_at(self.params, slot))
 
     def transfer(
         self, sender: int, recipient: int, units: int = 1, *, nonce: int = 0, **fields: Any
@@ -122,7 +143,7 @@ def chain_of(genesis: Genesis, keys: Sequence[KeyPair], accounts: Sequence[KeyPa
         accounts=tuple(accounts),
         params=params,
         rules=chain_rules(genesis),
-        registry=ledger_kinds(),
+        registry=chain_kinds(params),
         schedule=schedule_from_genesis(genesis, params),
         genesis_block=genesis_block(genesis, StateTree.build(genesis_state(genesis).items()).root),
     )

@@ -26,6 +26,7 @@ from consensus.events import BlockRefused, Event
 from consensus.ghostdag import colour
 from consensus.prepare import PreparedBlock, prepare_decoded
 from consensus.virtual import ChangedState
+from consensus.votes import Vote, votes_root
 from ledger.accounts import Account, decode_account
 from ledger.addresses import address_of
 from ledger.amounts import UNITS_PER_NXT
@@ -65,7 +66,7 @@ def new_engine(chain: FoundedChain, store: Store | None = None) -> Engine:
 def prepare(chain: FoundedChain, block: Block) -> PreparedBlock:
     """`block` as it comes out of validation in isolation, by the real rules, in its own slot."""
     return prepare_decoded(
-        block, chain.params, chain.rules, chain.registry, chain.schedule.validators, block.header.slot
+        block, chain.params, chain.rules, chain.registry, chain.schedule, block.header.slot
     )
 
 
@@ -146,11 +147,13 @@ class Workshop:
         band: int | None = None,
         pay: Sequence[tuple[str, str, int]] = (),
         transactions: Sequence[SignedTransaction] = (),
+        votes: Sequence[Vote] = (),
         **fields: Any,
     ) -> Block:
         """Make a block and add it to the own engine. `pay`: (sender, recipient, units), nonces from the block's state.
 
-        `fields` replace what is right in the core, for faulty blocks. A block that the engine refuses is kept by name.
+        `votes` are carried as they are. `fields` replace what is right in the core, for faulty blocks. A block that the
+        engine refuses is kept by name.
         """
         parent_ids = tuple(sorted(self.id(parent) for parent in parents))
         headers = self.engine.stores.headers
@@ -160,8 +163,8 @@ class Workshop:
             band = self._bands_of_slot.get(slot, 0)
         self._bands_of_slot[slot] = (band + 1) % BAND_COUNT
         core, body = self.right_contents(parent_ids, slot, band, pay, transactions)
-        core = msgspec.structs.replace(core, **fields)
-        block = sign_block(core, body, self.chain.keys[core.proposer], self.chain.params.genesis_hash)
+        core = msgspec.structs.replace(core, **({"votes_root": votes_root(tuple(votes))} | fields))
+        block = sign_block(core, votes, body, self.chain.keys[core.proposer], self.chain.params.genesis_hash)
         self.blocks[name] = block
         self.engine.process_blocks([prepare(self.chain, block)])
         return block
@@ -176,7 +179,7 @@ class Workshop:
     ) -> tuple[HeaderCore, tuple[bytes, ...]]:
         """The right core. On a disqualified selected parent there is no right state: the roots are zeros."""
         data = colour(self.engine.stores.dag, parents)
-        proposer = self.chain.schedule.proposer(slot, band)
+        proposer = self.engine._tracker.epoch_schedule(data.selected_parent, slot).proposer(slot, band)
         assert proposer is not None
         virtual = self.engine._chain
         state_root = receipts_root = bytes(32)
@@ -204,6 +207,8 @@ class Workshop:
             state_root=state_root,
             receipts_root=receipts_root,
             body_root=body_root(body),
+            votes_root=votes_root(()),
+            reveal=self.chain.reveal(proposer, slot),
         )
         return core, body
 
@@ -332,7 +337,8 @@ def propose(
     """The template of `engine` for a lane, signed by its scheduled proposer and prepared; not processed yet."""
     proposer = chain.schedule.proposer(slot, band)
     assert proposer is not None
-    unsigned = engine.build_block(slot, band, proposer, candidates)
+    reveal = chain.reveal(proposer, slot)
+    unsigned = engine.build_block(slot, band, proposer, candidates, reveal=reveal)
     return prepare(chain, unsigned.sign(chain.keys[proposer]))
 
 

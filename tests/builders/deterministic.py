@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
@@ -46,15 +47,14 @@ class TraceHash:
 
     def __init__(self, keep_lines: int = 200) -> None:
         self._hash = hashlib.blake2b(digest_size=16)
-        self._keep_lines = keep_lines
         self.counts: dict[str, int] = {}
-        self.last_lines: list[str] = []
+        self.last_lines: deque[str] = deque(maxlen=keep_lines)
 
     def __call__(self, event: str, fields: Mapping[str, object]) -> None:
         line = f"{event} " + " ".join(f"{name}={fields[name]!r}" for name in sorted(fields))
         self._hash.update(line.encode() + b"\n")
         self.counts[event] = self.counts.get(event, 0) + 1
-        self.last_lines = [*self.last_lines[-self._keep_lines + 1 :], line]
+        self.last_lines.append(line)
 
     @property
     def hexdigest(self) -> str:

@@ -9,13 +9,23 @@ from ledger.batch_transfer import BATCH_TRANSFER, BatchTransfer, Leg
 from ledger.execution import MergedBlock
 from ledger.genesis import Genesis, GenesisValidator, chain_rules, new_genesis
 from ledger.keys import KeyPair
+from ledger.onion import onion_layer, onion_secret
 from ledger.rules import BlockContext, ChainRules
+from ledger.staking_rules import StakingRules
 from ledger.transactions import SignedTransaction, sign_transaction
 from ledger.transfer import TRANSFER, Transfer
 
 GENESIS_TIME_MS = 1_700_000_000_000
 FAR_SLOT = 1_000_000
 """An expiry that no test reaches."""
+
+ONION_LAYERS = 512
+"""Enough for a test's epochs, and quickly made."""
+
+STAKING = StakingRules(
+    activation_delay_epochs=4, unbonding_epochs=16, evidence_epochs=8, jail_epochs=8, epochs_per_year=985_500
+)
+"""The devnet's, with epochs of 32 s."""
 
 
 def key_pair(seed: int | str, role: str, index: int) -> KeyPair:
@@ -48,7 +58,11 @@ def devnet_genesis(
         allocations=tuple((address_of(key.public_key), account_units) for key in account_keys),
         validators=tuple(
             GenesisValidator(
-                key.public_key, address_of(key_pair(seed, "withdrawal", index).public_key), stake
+                key.public_key,
+                address_of(key_pair(seed, "withdrawal", index).public_key),
+                stake,
+                onion_layer(onion_secret(key.seed, 0), ONION_LAYERS),
+                ONION_LAYERS,
             )
             for index, (key, stake) in enumerate(zip(validator_keys, stakes, strict=True))
         ),
@@ -96,14 +110,42 @@ def batch_transfer(
 
 
 def merged_block(
-    transactions: Sequence[SignedTransaction], *, number: int = 0, proposer: int = 0, blue: bool = True
+    transactions: Sequence[SignedTransaction],
+    *,
+    number: int = 0,
+    proposer: int = 0,
+    blue: bool = True,
+    epoch: int = 0,
+    reveal: bytes = b"",
 ) -> MergedBlock:
-    """A carrier whose id is a function of `number`."""
+    """A carrier whose id is a function of `number`. Without a reveal it earns no reward."""
     return MergedBlock(
-        blake2b(b"block %d" % number, digest_size=32).digest(), proposer, blue, tuple(transactions)
+        blake2b(b"block %d" % number, digest_size=32).digest(),
+        proposer,
+        blue,
+        tuple(transactions),
+        epoch,
+        reveal,
     )
 
 
-def block_context(rules: ChainRules, *, slot: int = 10, merging_proposer: int = 11) -> BlockContext:
-    """The accepting block's view, in epoch 0."""
-    return BlockContext(rules=rules, slot=slot, epoch=0, finalised_epoch=0, merging_proposer=merging_proposer)
+def block_context(
+    rules: ChainRules,
+    *,
+    slot: int = 10,
+    merging_proposer: int = 11,
+    epoch: int = 0,
+    finalised_epoch: int = 0,
+    staking: StakingRules = STAKING,
+    timely_votes: tuple[int, ...] = (),
+) -> BlockContext:
+    """The accepting block's view."""
+    return BlockContext(
+        rules=rules,
+        slot=slot,
+        epoch=epoch,
+        finalised_epoch=finalised_epoch,
+        merging_proposer=merging_proposer,
+        staking=staking,
+        timely_votes=timely_votes,
+    )

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import trio
 from builders.blocks import FoundedChain
@@ -19,10 +20,12 @@ from ledger.storage.memory import MemoryStore
 from ledger.storage.store import Store, WriteBatch
 from node.config import NodeConfig
 from node.daemon import NodeHandle, run_node
-from node.env import Env, InlineWorkers, NetworkSettings
+from node.env import Env, InlineWorkers, NetworkSettings, Workers
 from node.keystore import write_validator_keys
 from p2p.network import Network
 from p2p.simulated import SimulatedFabric
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -72,6 +75,23 @@ class _KeptStore(MemoryStore):
         super().close()
 
 
+class SlowWriter(InlineWorkers):
+    """Workers whose writer takes a second of virtual time for each batch."""
+
+    def __init__(self, batch_s: float = 1.0) -> None:
+        self.batch_s = batch_s
+        self.writing = 0
+
+    async def run_writer(self, job: Callable[[], T]) -> T:
+        """Count, wait, work."""
+        self.writing += 1
+        await trio.sleep(self.batch_s)
+        try:
+            return await super().run_writer(job)
+        finally:
+            self.writing -= 1
+
+
 class Lines:
     """A log that remembers (level, event, facts)."""
 
@@ -109,6 +129,8 @@ async def live_node(
     bootstrap: Sequence[str] = (),
     stores: KeptStores | None = None,
     log: Lines | None = None,
+    signer_socket: str = "",
+    workers: Workers | None = None,
 ) -> AsyncIterator[NodeHandle]:
     """The node, running; leaving the block shuts it down in order. `keys`: the validators that it proposes for."""
     kept = KeptStores() if stores is None else stores
@@ -123,10 +145,15 @@ async def live_node(
         entropy=random.Random(f"secrets of {name}").randbytes,
         open_store=kept.open,
         open_network=open_network,
-        workers=InlineWorkers(),
+        workers=workers or InlineWorkers(),
     )
     config = NodeConfig(
-        dir=str(directory), p2p_listen=("/memory",), bootstrap=tuple(bootstrap), rpc_port=-1, metrics_port=-1
+        dir=str(directory),
+        signer_socket=signer_socket,
+        p2p_listen=("/memory",),
+        bootstrap=tuple(bootstrap),
+        rpc_port=-1,
+        metrics_port=-1,
     )
 
     async def run(task_status: trio.TaskStatus[NodeHandle]) -> None:

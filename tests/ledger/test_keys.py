@@ -131,7 +131,7 @@ def test_L2_refused_key_enters_nowhere(encoding: bytes) -> None:
             slot_ms=genesis.slot_ms,
             epoch_slots=genesis.epoch_slots,
             allocations=(),
-            validators=(GenesisValidator(encoding, bytes(20), 1),),
+            validators=(GenesisValidator(encoding, bytes(20), 1, bytes(32), 1),),
         )
 
 

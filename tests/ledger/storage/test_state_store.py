@@ -244,6 +244,42 @@ def test_pruning_a_side_block_keeps_the_index_of_the_chain() -> None:
     assert found[0].accepting_block == chain_block(2)
 
 
+def test_receipts_are_pruned_some_at_a_time_and_every_answer_in_between_is_whole() -> None:
+    store, ledger = fresh()
+    transactions = [transfer(KEYS[0], RULES, nonce, BOB, 5) for nonce in range(5)]
+    accept(store, ledger, 1, transactions)
+    first: int | None = 0
+    left = []
+    while first is not None:
+        batch = WriteBatch()
+        first = ledger.stage_prune_receipts(batch, chain_block(1), first=first, limit=2)
+        store.write(batch, sync=True)
+        found = [ledger.transaction(transaction.id) for transaction in transactions]
+        left.append([one is not None for one in found].count(True))
+    assert left == [3, 1, 0]
+    assert ledger.receipts(chain_block(1)) is None
+    assert ledger.stage_prune_receipts(WriteBatch(), chain_block(1)) is None
+
+
+def test_a_reader_between_two_writes_of_the_pruner_sees_no_damage() -> None:
+    """The index entry is read, then both it and the receipts go: that is an absent transaction."""
+    store, ledger = fresh()
+    transaction = transfer(KEYS[0], RULES, 0, BOB, 5)
+    accept(store, ledger, 1, [transaction])
+
+    class PrunedMeanwhile:
+        def get(self, key: bytes) -> bytes | None:
+            if key.startswith(b"r"):
+                batch = WriteBatch()
+                ledger.stage_prune_receipts(batch, chain_block(1))
+                store.write(batch, sync=True)
+            return store.get(key)
+
+        iterate = store.iterate
+
+    assert LedgerStore(PrunedMeanwhile()).transaction(transaction.id) is None
+
+
 @pytest.mark.parametrize("prefix", [b"r", b"u"])
 def test_missing_or_damaged_record_is_corruption_not_a_guess(prefix: bytes) -> None:
     store, ledger = fresh()

@@ -1,0 +1,39 @@
+"""The epoch transition: what the first chain block of an epoch does to the state before its merge set.
+
+It closes the epoch that the state is in, whatever number of epochs lie between: O(1) in skipped epochs, in delegators
+and in citizens, O(n) in validators. The order is that of ledger.md: rewards come before the economy's steps, the
+validator snapshot last. One journal with the merge set: a block's undo takes the transition back too.
+"""
+
+from typing import Final
+
+from ledger.epoch_steps import EpochChange, EpochStep, EpochSteps
+from ledger.rules import BlockContext
+from ledger.staking.activity import take_activity
+from ledger.staking.records import read_epoch
+from ledger.staking.rewards import pay_rewards
+from ledger.staking.slashing import raise_penalties
+from ledger.staking.validator_set import take_snapshot, update_validators
+from ledger.state import Overlay
+
+__all__ = ["LEDGER_EPOCH_STEPS", "EpochChange", "EpochStep", "EpochSteps", "begin_epoch"]
+
+LEDGER_EPOCH_STEPS: Final = EpochSteps(
+    (
+        EpochStep("rewards", pay_rewards),
+        EpochStep("penalties", raise_penalties),
+        EpochStep("validators", update_validators),
+        EpochStep("snapshot", take_snapshot),
+    )
+)
+
+
+def begin_epoch(overlay: Overlay, context: BlockContext, steps: EpochSteps = LEDGER_EPOCH_STEPS) -> bool:
+    """Run the transition when the block is the first of its epoch; whether it ran. Otherwise one read."""
+    closing_epoch, _ = read_epoch(overlay)
+    if context.epoch <= closing_epoch:
+        return False
+    change = EpochChange(context, closing_epoch, take_activity(overlay))
+    for step in steps.steps:
+        step.run(overlay, change)
+    return True

@@ -14,6 +14,7 @@ import msgspec
 from consensus.body_tree import body_root
 from consensus.errors import BandUnknown, UnknownHeaderVersion
 from consensus.params import MAX_BLOCK_BYTES, MAX_HEADER_BYTES, MAX_PARENTS
+from consensus.votes import Vote, Votes, votes_root
 from ledger.encoding import Codec, Count, Hash32, Record, Signature64
 from ledger.genesis import Genesis, genesis_hash
 from ledger.hashing import DIGEST_BYTES, digest, signing_preimage, tagged
@@ -21,8 +22,8 @@ from ledger.keys import KeyPair
 from ledger.transactions import MAX_TRANSACTION_BYTES
 from wnsp.spectrum import BAND_COUNT, BANDS, MAX_DIGEST_BYTES
 
-HEADER_VERSION = 1
-"""A later version that adds votes or reveals adds a field with a root of its own, and raises this."""
+HEADER_VERSION = 2
+"""Version 2 added votes and reveals."""
 
 MAX_TRANSACTIONS = 4096
 """More of the least size do not fit into a block anyway; the decoder refuses before it allocates."""
@@ -32,7 +33,7 @@ SIGNATURE_BYTES = 64
 _BLOCK_ID_TAG = tagged("nexus/block-id/v1")
 _BLOCK_TAG = tagged("nexus/block/v1")
 
-_PAIR = b"\x92"
+_TRIPLE = b"\x93"
 _FIXED_ARRAY_EMPTY, _FIXED_ARRAY_LAST = 0x90, 0x9F
 _FIXED_INTEGER_LAST = 0x7F
 """MessagePack's one-byte spellings of short arrays and small integers."""
@@ -63,6 +64,10 @@ class HeaderCore(Record, frozen=True):
     """Commitment to the receipts of that merge set."""
     body_root: Hash32
     """Merkle root over the block's own transactions."""
+    votes_root: Hash32
+    """Hash of the finality votes that travel with the header."""
+    reveal: Hash32
+    """The proposer's onion layer of the slot's epoch; zeros in genesis."""
 
 
 class Header(Record, frozen=True):
@@ -78,6 +83,8 @@ class Header(Record, frozen=True):
     state_root: Hash32
     receipts_root: Hash32
     body_root: Hash32
+    votes_root: Hash32
+    reveal: Hash32
     band_digest: Annotated[bytes, _MAX_DIGEST]
     """The band's own hash of the core: 32 or 64 bytes."""
     signature: Signature64
@@ -87,19 +94,21 @@ RawTransaction = Annotated[bytes, msgspec.Meta(min_length=1, max_length=MAX_TRAN
 
 
 class BlockRecord(Record, frozen=True):
-    """A block as it is sent: header and body."""
+    """A block as it is sent: header, votes and body."""
 
     header: Header
+    votes: Votes
     transactions: Annotated[tuple[RawTransaction, ...], msgspec.Meta(max_length=MAX_TRANSACTIONS)]
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A header with its id and its transactions, still as bytes."""
+    """A header with its id, its votes, and its transactions, still as bytes."""
 
     header: Header
     header_id: bytes
     """The block id, 32 bytes: `header_id(header)`."""
+    votes: tuple[Vote, ...]
     transactions: tuple[bytes, ...]
 
 
@@ -121,6 +130,8 @@ def core_of(header: Header) -> HeaderCore:
         header.state_root,
         header.receipts_root,
         header.body_root,
+        header.votes_root,
+        header.reveal,
     )
 
 
@@ -157,10 +168,16 @@ def sign_header(core: HeaderCore, key: KeyPair, chain: bytes) -> Header:
     return _with_proofs(core, band_digest, signature)
 
 
-def sign_block(core: HeaderCore, transactions: Sequence[bytes], key: KeyPair, chain: bytes) -> Block:
-    """A block of `core` and `transactions`; the core's `body_root` is theirs already. Errors as `sign_header`."""
-    header = sign_header(core, key, chain)
-    return Block(header, header_id(header), tuple(transactions))
+def sign_block(
+    core: HeaderCore, votes: Sequence[Vote], transactions: Sequence[bytes], key: KeyPair, chain: bytes
+) -> Block:
+    """A block of `core`, `votes` and `transactions`, whose roots the core holds already. Errors as `sign_header`."""
+    return with_body(sign_header(core, key, chain), votes, transactions)
+
+
+def with_body(header: Header, votes: Sequence[Vote], transactions: Sequence[bytes]) -> Block:
+    """A block of a signed header and what belongs to it; nothing is checked."""
+    return Block(header, header_id(header), tuple(votes), tuple(transactions))
 
 
 def genesis_block(genesis: Genesis, state_root: bytes) -> Block:
@@ -180,9 +197,11 @@ def genesis_block(genesis: Genesis, state_root: bytes) -> Block:
         state_root=state_root,
         receipts_root=genesis_hash(genesis),
         body_root=body_root(()),
+        votes_root=votes_root(()),
+        reveal=bytes(DIGEST_BYTES),
     )
     header = _with_proofs(core, BANDS[0].digest(encode_core(core)), bytes(SIGNATURE_BYTES))
-    return Block(header, header_id(header), ())
+    return with_body(header, (), ())
 
 
 def encode_header(header: Header) -> bytes:
@@ -198,15 +217,15 @@ def decode_header(raw: bytes) -> Header:
 
 def encode_block(block: Block) -> bytes:
     """Canonical bytes of a block. Errors: `CodecError`, on more than MAX_BLOCK_BYTES among others."""
-    return _block_codec.encode(BlockRecord(block.header, block.transactions))
+    return _block_codec.encode(BlockRecord(block.header, block.votes, block.transactions))
 
 
 def decode_block(raw: bytes) -> Block:
     """The block in `raw`, in shape but not validated; transactions stay bytes. Errors: `CodecError` only."""
-    if raw[:1] == _PAIR:
+    if raw[:1] == _TRIPLE:
         _check_version(raw, 1)
     record = _block_codec.decode(raw)
-    return Block(record.header, header_id(record.header), record.transactions)
+    return with_body(record.header, record.votes, record.transactions)
 
 
 def _check_version(raw: bytes, at: int) -> None:
@@ -230,6 +249,8 @@ def _with_proofs(core: HeaderCore, band_digest: bytes, signature: bytes) -> Head
         core.state_root,
         core.receipts_root,
         core.body_root,
+        core.votes_root,
+        core.reveal,
         band_digest,
         signature,
     )

@@ -10,13 +10,14 @@ from consensus.blocks import Block, encode_block
 from consensus.body_tree import body_root
 from consensus.errors import (
     BlockOversized,
+    BlockTooHeavy,
     BodyMismatch,
     ExpiryTooFar,
     TransactionDuplicated,
     TransactionExpired,
     TransactionInvalid,
 )
-from consensus.params import Params
+from consensus.params import MAX_BLOCK_TOUCHES, Params
 from ledger.errors import CodecError, InvalidTransaction, Oversized
 from ledger.registry import KindRegistry
 from ledger.rules import ChainRules
@@ -31,7 +32,8 @@ def validate_body_in_isolation(
 
     The root comes first: before it, what is wrong with the body says nothing about the block id.
 
-    Errors: `BodyMismatch`; then `BlockOversized`, `TransactionInvalid`, `TransactionDuplicated`, all `InvalidBlock`.
+    Errors: `BodyMismatch`; then `BlockOversized`, `TransactionInvalid`, `TransactionDuplicated`, `BlockTooHeavy`, all
+    `InvalidBlock`.
     """
     found = body_root(block.transactions)
     if found != block.header.body_root:
@@ -42,6 +44,7 @@ def validate_body_in_isolation(
         raise BlockOversized(error.found, error.limit) from None
     transactions = []
     positions: dict[bytes, int] = {}
+    touches = 0
     for position, raw in enumerate(block.transactions):
         try:
             transaction = decode_transaction(raw, registry)
@@ -52,7 +55,16 @@ def validate_body_in_isolation(
         if first_position != position:
             raise TransactionDuplicated(position, first_position)
         transactions.append(transaction)
+        touches += touches_of(transaction, registry)
+    if touches > MAX_BLOCK_TOUCHES:
+        raise BlockTooHeavy(touches, MAX_BLOCK_TOUCHES)
     return tuple(transactions)
+
+
+def touches_of(transaction: SignedTransaction, registry: KindRegistry) -> int:
+    """Records beside the sender's account that the transaction may create or change, at least one: what a block has
+    room for MAX_BLOCK_TOUCHES of, so that a small body cannot be long work."""
+    return max(1, registry.kind(transaction.body.kind).touches(transaction.payload))
 
 
 def validate_body_in_context(transactions: Sequence[SignedTransaction], slot: int, params: Params) -> None:

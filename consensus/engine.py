@@ -10,16 +10,22 @@ halts the engine, because memory may be ahead of the disk then; the disk holds t
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NoReturn
 
 from consensus.blocks import Block
 from consensus.commit_chain import CommitPoint, append_commit
 from consensus.errors import (
+    AnchorNotExecuted,
+    BelowBase,
+    BlockNotJudged,
+    BodyMismatch,
     EngineHalted,
     InvalidBlock,
     KnownInvalid,
     MissingParents,
     NoParentUsable,
     ParentInvalid,
+    RevealWrong,
     SlotNotAvailable,
 )
 from consensus.events import (
@@ -31,20 +37,37 @@ from consensus.events import (
     DuplicateLane,
     Event,
 )
-from consensus.ghostdag import colour
-from consensus.header_validation import HeaderContext, validate_header_in_context
+from consensus.finality_proofs import ProofMaker
+from consensus.finality_tracking import FinalityTracker
+from consensus.ghostdag import colour, select_parent
+from consensus.header_validation import HeaderContext, KnownReveals, validate_header_in_context
 from consensus.merge_depth import MergeRoots
 from consensus.mergeset_execution import MergesetExecutor
+from consensus.node_finality import NodeFinality
 from consensus.opening import check_identity, found, head_of, is_empty, load
 from consensus.order import Ancestry, ghostdag_rules, lane_key
 from consensus.params import Params, params_from_genesis
 from consensus.parent_choice import ParentChoice
 from consensus.prepare import PreparedBlock, prepare_block, prepare_decoded
+from consensus.pruning import Pruner, PruningSlice
+from consensus.pruning_forecast import PruningForecast, forecast
+from consensus.retention import Retention
 from consensus.schedule import Schedule, schedule_from_genesis
-from consensus.stores import GENERATION_BLOCKS, HEAD_CODEC, HEAD_KEY, ConsensusStores, Head, chain_index
+from consensus.stores import (
+    GENERATION_BLOCKS,
+    HEAD_CODEC,
+    HEAD_KEY,
+    Base,
+    ConsensusStores,
+    Head,
+    chain_index,
+    read_finalised,
+)
 from consensus.sync_plan import locator
-from consensus.template import UnsignedBlock, build_block, virtual_block
+from consensus.template import TemplateBuilder, UnsignedBlock
 from consensus.virtual import ChangedState, VirtualChain, VirtualChange
+from consensus.vote_validation import VerifiedVotes, validate_votes_in_context
+from consensus.votes import Checkpoint, Vote
 from ledger.accounts import EMPTY_ACCOUNT, Account, decode_account
 from ledger.genesis import Genesis, chain_rules
 from ledger.registry import KindRegistry
@@ -52,8 +75,12 @@ from ledger.rules import ChainRules
 from ledger.state import StateReader, account_key
 from ledger.state_commitment import StateTree
 from ledger.storage.errors import StoreCorrupted
-from ledger.storage.store import Store
+from ledger.storage.fail_points import fail_point
+from ledger.storage.store import Store, WriteBatch
 from ledger.transactions import SignedTransaction
+
+SNAPSHOTS_READ = 8
+"""Epochs down from the sink's whose validators' keys are known after a start."""
 
 KNOWN_INVALID_KEPT = 4_096
 """Ids of refused blocks that are remembered, so that a flood of one costs a look-up each."""
@@ -89,10 +116,29 @@ class Engine:
             lambda block: stores.headers.get(block).slot,
             lambda block: stores.dag.data.get(block).selected_parent,
             stores.dag.reachability.chain_child_towards,
+            lambda block: stores.finality.get(block).view.finalised.block_id,
         )
-        executor = MergesetExecutor(params, rules, registry, stores.headers, stores.bodies)
-        self._chain = VirtualChain(stores, executor, tree, self.head.id, genesis_id)
-        self._parent_choice = ParentChoice(self._chain, params, self._merge_roots)
+        self.verified_votes = VerifiedVotes()
+        """Shared with whoever judges votes in other threads (`consensus.vote_judging`)."""
+        self._reveals = KnownReveals()
+        self._tracker = FinalityTracker(stores, params, schedule, genesis_id, self._merge_roots.floor)
+        executor = MergesetExecutor(params, rules, registry, stores.headers, stores.bodies, self._tracker)
+        finalised = read_finalised(stores.store)
+        if finalised is None:
+            raise StoreCorrupted(stores.where, "there is no finalised checkpoint")
+        proofs = ProofMaker(stores, params, self._tracker)
+        self._finality = NodeFinality(stores, proofs, self.head.id, finalised)
+        self._chain = VirtualChain(stores, executor, tree, self.head.id, finalised.block_id)
+        self._templates = TemplateBuilder(
+            self._chain,
+            ParentChoice(self._chain, params, self._merge_roots),
+            params,
+            self._reveals,
+            self.verified_votes,
+        )
+        self._pruner = Pruner(stores, Retention(stores, params, genesis_id, self._merge_roots.floor))
+        self._learn_snapshots()
+        self.schedule.see(self._tracker.anchors.seen_from(self.head.id))
         self._known_invalid: OrderedDict[bytes, str] = OrderedDict()
         self._virtual_state: StateReader | None = None
         self._halted: str | None = None
@@ -104,7 +150,7 @@ class Engine:
         """Found the chain of `genesis` in an empty store, or continue the one that it holds.
 
         `blocks_kept`: records in memory per table. Errors: `GenesisInvalid`; `SchemaMismatch`, `WrongGenesis`,
-        `StoreCorrupted`; whatever the store raises.
+        `StoreCorrupted`; `FinalityConflict`, when that is what the node stopped for; whatever the store raises.
         """
         params = params_from_genesis(genesis)
         schedule = schedule_from_genesis(genesis, params)
@@ -113,11 +159,17 @@ class Engine:
         if not is_new:
             check_identity(store, genesis, where)
         stores = ConsensusStores(
-            store, lambda headers: ghostdag_rules(params, schedule, headers), where, blocks_kept=blocks_kept
+            store,
+            lambda headers, finality: ghostdag_rules(params, headers, finality),
+            where,
+            blocks_kept=blocks_kept,
         )
         loaded = found(stores, genesis) if is_new else load(stores)
         genesis_id = chain_index(store, 0)
-        if genesis_id is None or stores.headers.get(genesis_id).receipts_root != params.genesis_hash:
+        if genesis_id is None:
+            raise StoreCorrupted(where, "the chain does not say which block it begins with")
+        genesis_header = stores.headers.find(genesis_id)  # gone where it was pruned
+        if genesis_header is not None and genesis_header.receipts_root != params.genesis_hash:
             raise StoreCorrupted(where, "the chain does not begin with the genesis block")
         return cls(stores, params, chain_rules(genesis), registry, schedule, genesis_id, loaded)
 
@@ -125,18 +177,17 @@ class Engine:
 
     def prepare_block(self, raw: bytes, now_slot: int) -> PreparedBlock:
         """Decode `raw` and judge it alone, in any thread. Errors as `consensus.prepare.prepare_block`."""
-        return prepare_block(raw, self.params, self.rules, self.registry, self.schedule.validators, now_slot)
+        return prepare_block(raw, self.params, self.rules, self.registry, self.schedule, now_slot)
 
     def prepare_decoded(self, block: Block, now_slot: int) -> PreparedBlock:
         """The same for a block that is decoded already. Errors as `consensus.prepare.prepare_decoded`."""
-        return prepare_decoded(
-            block, self.params, self.rules, self.registry, self.schedule.validators, now_slot
-        )
+        return prepare_decoded(block, self.params, self.rules, self.registry, self.schedule, now_slot)
 
     def process_block(self, block: PreparedBlock) -> tuple[Event, ...]:
         """Add one block and advance the chain. A block that is known already gives no events.
 
-        Errors: `InvalidBlock`, `MissingParents`, after which nothing has changed; `EngineHalted`; faults, which halt.
+        Errors: `InvalidBlock`, `MissingParents`, `BodyMismatch`, `BlockNotJudged`, `BelowBase`, after which nothing has
+        changed; `EngineHalted`; faults, which halt.
         """
         events = self.process_blocks((block,))
         for event in events:
@@ -147,17 +198,26 @@ class Engine:
     def process_blocks(self, blocks: Sequence[PreparedBlock]) -> tuple[Event, ...]:
         """Add all `blocks` that can be added, in order of slots, then advance the chain once: one synced batch.
 
-        A block that cannot be added gives `BlockRefused` and does not hinder the others. Errors: `EngineHalted`;
-        faults, which halt.
+        A block that cannot be added gives `BlockRefused` and does not hinder the others. When a block's schedule rests
+        on a state that the blocks before it lead to, the chain is advanced in between: a synced batch more. Errors:
+        `EngineHalted`; faults, which halt.
         """
         with self._halting():
             events: list[Event] = []
             added: list[bytes] = []
             for block in sorted(blocks, key=lambda prepared: prepared.block.header.slot):
                 try:
-                    if self._add(block, events):
+                    try:
+                        is_new = self._add(block, events)
+                    except AnchorNotExecuted:
+                        if not added:
+                            raise
+                        events.extend(self._advance(added))
+                        added.clear()
+                        is_new = self._add(block, events)
+                    if is_new:
                         added.append(block.block_id)
-                except (InvalidBlock, MissingParents) as error:
+                except (InvalidBlock, MissingParents, BodyMismatch, BlockNotJudged, BelowBase) as error:
                     if isinstance(error, InvalidBlock):
                         self._remember_invalid(block.block_id, error)
                     events.append(BlockRefused(block.block_id, error))
@@ -178,28 +238,57 @@ class Engine:
         first = self._known_invalid.get(block_id)
         if first is not None:
             raise KnownInvalid(block_id, first)
+        base = self._pruner.base
+        if header.slot <= base.slot:
+            raise BelowBase(block_id, header.slot, base.slot)
         missing = dag.relations.missing_parents(header.parents)
         for parent in missing:
             if parent in self._known_invalid:
                 raise ParentInvalid(parent, self._known_invalid[parent])
         if missing:
             raise MissingParents(missing)
+        if not dag.reachability.is_chain_ancestor(base.floor_id, select_parent(dag, header.parents)):
+            raise BelowBase(block_id, header.slot, base.slot)
         data = colour(dag, header.parents, limit=self.params.mergeset_limit)
         context = HeaderContext(
             params=self.params,
-            epoch_schedule=self.schedule.of_slot(header.slot),
+            epoch_schedule=self._tracker.epoch_schedule(data.selected_parent, header.slot),
             parents=[self.stores.headers.get(parent) for parent in header.parents],
             reachability=self._ancestry,
             merge_root=self._merge_roots.root(data.selected_parent),
+            merge_floor=self._merge_roots.floor(data.selected_parent),
+            signer_key=prepared.signer_key,
+            reveals=self._reveals,
         )
         validate_header_in_context(header, data, context)
-        self.stores.add_block(prepared.block, data)
+        if prepared.block.votes:
+            validate_votes_in_context(
+                prepared.block.votes,
+                data.selected_parent,
+                self._tracker,
+                self.params.genesis_hash,
+                self.verified_votes,
+            )
+        finality = self._tracker.of_block(block_id, header, data)
+        self.stores.add_block(prepared.block, data, finality)
+        contradicted = self._finality.conflict_with(finality.view)
+        if contradicted is not None:
+            self._stop_for_conflict(contradicted, block_id)
+        self._finality.note(block_id, finality)
         self._chain.executor.remember_transactions(block_id, prepared.transactions)
         events.append(BlockAdded(block_id, header.slot, header.band, header.proposer, header.blue_score))
         lane = dag.lanes.get(lane_key(header.slot, header.band))
         if len(lane) > 1:
             events.append(DuplicateLane(header.slot, header.band, lane))
         return True
+
+    def _stop_for_conflict(self, ours: tuple[Checkpoint, bytes], block_id: bytes) -> NoReturn:
+        """Keep both proofs and nothing else of this call, and halt. Raises `FinalityConflict`."""
+        batch = WriteBatch()
+        conflict = self._finality.stage_conflict(batch, ours, block_id)
+        append_commit(batch, self._commit)
+        self.stores.store.write(batch, sync=True)
+        raise conflict
 
     def _advance(self, added: list[bytes]) -> list[Event]:
         """Choose the sink, then write everything that is staged."""
@@ -218,10 +307,17 @@ class Engine:
             if change.removed:
                 chain.drop_unchanged_state()
             events.append(self._chain_advanced(head, change))
+            joined = [block.block_id for block in change.added]
+            events.extend(self._finality.advance(batch, joined, change.sink))
         commit = append_commit(batch, self._commit)
         stores.store.write(batch, sync=True)
         stores.commit()
         chain.committed(change)
+        chain.finalised_id = self._finality.finalised.block_id
+        for snapshot in chain.take_snapshots():
+            self.schedule.learn_keys((one.index, one.consensus_key) for one in snapshot.validators)
+        if change is not None:
+            self.schedule.see(self._tracker.anchors.seen_from(head.id))
         self._commit = commit
         self._virtual_state = None
         self.tips = stores.dag.relations.tips()
@@ -244,20 +340,26 @@ class Engine:
     # templates ----------------------------------------------------------------------------------------------------
 
     def build_block(
-        self, slot: int, band: int, proposer: int, candidates: Iterable[SignedTransaction] = ()
+        self,
+        slot: int,
+        band: int,
+        proposer: int,
+        candidates: Iterable[SignedTransaction] = (),
+        votes: Sequence[Vote] = (),
+        *,
+        reveal: bytes,
     ) -> UnsignedBlock:
         """A block for the lane (slot, band) of validator `proposer`, on the best parents that are known.
 
-        `candidates` come in the order in which they are preferred; their signatures are verified. Errors:
-        `SlotNotAvailable` when the schedule names somebody else, `EngineHalted`; faults, which halt.
+        `candidates` come in the order in which they are preferred; their signatures are verified. Of `votes` those are
+        carried that count and are not counted yet. `reveal`: the proposer's onion layer of the slot's epoch. Errors:
+        `SlotNotAvailable` when the schedule names somebody else, `RevealWrong`, `NoParentUsable`, `EngineHalted`;
+        faults, which halt.
         """
-        scheduled = self.schedule.proposer(slot, band) if slot > 0 else None
-        if scheduled != proposer:
-            raise SlotNotAvailable(slot, band, proposer, scheduled)
+        if slot <= 0:
+            raise SlotNotAvailable(slot, band, proposer, None)
         with self._halting():
-            return build_block(
-                self._chain, self._parent_choice, self.params, slot, band, proposer, candidates
-            )
+            return self._templates.build(slot, band, proposer, candidates, votes, reveal)
 
     def virtual_account(self, address: bytes) -> Account:
         """The account at a 20-byte address after everything that the next block will merge.
@@ -273,7 +375,7 @@ class Engine:
             if self._virtual_state is None:
                 slot = 1 + max(self.stores.headers.get(tip).slot for tip in self.tips)
                 try:
-                    virtual = virtual_block(self._chain, self._parent_choice, slot, 0)
+                    virtual = self._templates.virtual_block(slot, 0)
                     self._virtual_state = ChangedState(self._chain.state_copy(), virtual.outcome.changes)
                 finally:
                     self._chain.drop()
@@ -282,14 +384,72 @@ class Engine:
     # the rest -----------------------------------------------------------------------------------------------------
 
     @property
-    def finalised_id(self) -> bytes:
-        """The finalised block; genesis until `set_finalised`."""
-        return self._chain.finalised_id
+    def justified(self) -> Checkpoint:
+        """The highest justified checkpoint in the view of the sink. For any thread."""
+        return self._finality.justified
 
-    def set_finalised(self, block_id: bytes) -> None:
-        """Never again select a chain without `block_id`. Raises `FinalityConflict` when the present one lacks it."""
+    @property
+    def finalised(self) -> Checkpoint:
+        """The finalised checkpoint: no chain without it is ever selected, and it never falls. For any thread."""
+        return self._finality.finalised
+
+    @property
+    def base(self) -> Base:
+        """The lowest chain block that is kept. For any thread."""
+        return self._pruner.base
+
+    def prune(self, retention_slots: int = 0) -> PruningSlice | None:
+        """Remove a slice of what nothing needs any more: one synced batch of some hundred keys. None: nothing is left.
+
+        `retention_slots`: how much stays below the finalised checkpoint; never less than the network's own number.
+        Errors: `EngineHalted`; faults, which halt.
+        """
         with self._halting():
-            self._chain.set_finalised(block_id)
+            batch = WriteBatch()
+            done = self._pruner.stage_slice(batch, self.finalised.block_id, retention_slots)
+            if done is None:
+                return None
+            self.stores.stage_into(batch)
+            commit = append_commit(batch, self._commit)
+            fail_point("pruning_slice_before")
+            self.stores.store.write(batch, sync=True)
+            fail_point("pruning_slice_after")
+            self.stores.commit()
+            self._commit = commit
+            self.tips = self.stores.dag.relations.tips()
+            return done
+
+    def write_beside(self, batch: WriteBatch) -> None:
+        """Write records that are not the engine's own in one synced batch, bound into the commit chain.
+
+        Errors: `EngineHalted`; faults, which halt.
+        """
+        with self._halting():
+            commit = append_commit(batch, self._commit)
+            self.stores.store.write(batch, sync=True)
+            self._commit = commit
+
+    def pruning_forecast(self, retention_slots: int = 0) -> PruningForecast:
+        """What `prune`, called until it has nothing to do, would remove. Errors: faults."""
+        with self._halting():
+            return forecast(self.stores, self._pruner, self.finalised.block_id, retention_slots)
+
+    def _learn_snapshots(self) -> None:
+        """The validators' keys of the last epochs of the chain."""
+        stores = self.stores
+        block = self.head.id
+        for _ in range(SNAPSHOTS_READ):
+            finality = stores.finality.find(block)
+            if finality is None:  # pruned
+                return
+            transition = finality.transition
+            snapshot = stores.epochs.find(transition)
+            if snapshot is not None:
+                self.schedule.learn_keys((one.index, one.consensus_key) for one in snapshot.validators)
+            colouring = stores.dag.data.find(transition)
+            if transition == self.genesis_id or colouring is None:
+                return
+            block = colouring.selected_parent
 
     def locator(self) -> tuple[bytes, ...]:
         """Ids of the selected chain at growing distances from the sink (`consensus.sync_plan`)."""
@@ -302,7 +462,7 @@ class Engine:
             raise EngineHalted(self._halted)
         try:
             yield
-        except NoParentUsable:
+        except (NoParentUsable, SlotNotAvailable, RevealWrong):
             raise
         except BaseException as error:
             self._halted = f"{type(error).__name__}: {error}"

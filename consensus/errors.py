@@ -1,8 +1,9 @@
 """Every way in which consensus says no. One class per rule; the class name is the stable symbol.
 
 Families by consequence (architecture.md, Errors): `InvalidBlock` (forever: this id can never be part of the DAG),
-`BodyMismatch` (this body, not this id), `MissingParents` (not yet: keep it and ask), `SlotInFuture` (not yet: keep it,
-punish nobody), `ConsensusFault` (our own data contradict each other or do not fit: the process must stop).
+`BodyMismatch` (this body, not this id), `MissingParents` (not yet: keep it and ask), `SlotInFuture` and
+`BlockNotJudged` (not yet: keep it, punish nobody), `BelowBase` (too old for this node: drop it, punish nobody),
+`ConsensusFault` (our own data contradict each other or do not fit: the process must stop).
 A block that only states a wrong state is none of these: it is disqualified from the chain, which is an event.
 Bytes that are no block at all raise `ledger.errors.CodecError`.
 """
@@ -34,6 +35,32 @@ class BodyMismatch(ConsensusError):
         self.expected = expected
 
 
+class VotesMismatch(BodyMismatch):
+    """The votes are not those that the header commits to; other votes of the same id may be."""
+
+    def __init__(self, found: bytes, expected: bytes) -> None:
+        ConsensusError.__init__(
+            self,
+            f"votes root {found.hex()}, the header commits to {expected.hex()}; ask another peer for the block",
+        )
+        self.found = found
+        self.expected = expected
+
+
+class ProofMismatch(BodyMismatch):
+    """Signed with a key of the proposer that is not the one of the block's epoch; the id does not cover the signature,
+    so another copy of the same block may be right."""
+
+    def __init__(self, proposer: int, found: bytes, expected: bytes) -> None:
+        ConsensusError.__init__(
+            self,
+            f"signed with key {found.hex()[:16]} of validator {proposer}, in this epoch it signs with "
+            f"{expected.hex()[:16]}; ask another peer for the block",
+        )
+        self.found = found
+        self.expected = expected
+
+
 class MissingParents(ConsensusError):
     """Parents that are not known yet: keep the block and ask for them."""
 
@@ -41,6 +68,31 @@ class MissingParents(ConsensusError):
         shown = ", ".join(parent.hex()[:16] for parent in ids)
         super().__init__(f"{len(ids)} parents are not known: {shown}; fetch them first")
         self.ids = ids
+
+
+class BelowBase(ConsensusError):
+    """A block whose selected chain does not pass this node's base: what it stands on is pruned here, and no chain that
+    contains our finalised checkpoint can merge it. Nobody is punished: a node that keeps more may know it."""
+
+    def __init__(self, block: bytes, slot: int, base_slot: int) -> None:
+        super().__init__(
+            f"block {block.hex()[:16]} of slot {slot} does not stand on the chain above slot {base_slot}; "
+            "what lies below is pruned here and can never be merged again"
+        )
+        self.block = block
+        self.slot = slot
+        self.base_slot = base_slot
+
+
+class LocatorPruned(ConsensusError):
+    """A peer knows nothing of our chain above our base: what it lacks first is pruned here."""
+
+    def __init__(self, base_slot: int) -> None:
+        super().__init__(
+            f"pruned: this node keeps blocks from slot {base_slot} on, none of those named is among them; "
+            "start from a checkpoint (fast sync), or ask a node that runs with --archive"
+        )
+        self.base_slot = base_slot
 
 
 class SlotInFuture(ConsensusError):
@@ -53,6 +105,23 @@ class SlotInFuture(ConsensusError):
         )
         self.slot = slot
         self.now_slot = now_slot
+
+
+class BlockNotJudged(ConsensusError):
+    """The block depends on what this node does not know yet. Keep it or ask again later; punish nobody."""
+
+
+class AnchorNotExecuted(BlockNotJudged):
+    """The block's schedule rests on a snapshot that this node has not executed: it is further behind than an epoch, or
+    the block is of another chain."""
+
+    def __init__(self, transition: bytes, epoch: int) -> None:
+        super().__init__(
+            f"the schedule of epoch {epoch} rests on the state of block {transition.hex()[:16]}, which was not "
+            "executed here; bring the chain up to it first"
+        )
+        self.transition = transition
+        self.epoch = epoch
 
 
 class ConsensusFault(ConsensusError):
@@ -106,12 +175,16 @@ class SlotReserved(InvalidBlock):
         self.found = found
 
 
-class ValidatorUnknown(InvalidBlock):
-    """The proposer's index is in no validator set that the header could mean."""
+class ValidatorUnknown(BlockNotJudged):
+    """The proposer's key is in no snapshot that this node knows; it may be in one of epochs to come."""
 
-    def __init__(self, found: int, count: int) -> None:
-        super().__init__(f"proposer {found} is none of the {count} validators")
+    def __init__(self, found: int, slot: int) -> None:
+        super().__init__(
+            f"no key known for proposer {found} verifies its block of slot {slot}; "
+            "it may have registered or changed its key since the last epoch that is known here"
+        )
         self.found = found
+        self.slot = slot
 
 
 class BandDigestWrong(InvalidBlock):
@@ -175,6 +248,56 @@ class ParentsNotAntichain(InvalidBlock):
         self.descendant = descendant
 
 
+class RevealWrong(InvalidBlock):
+    """The reveal is not the proposer's onion layer of the epoch."""
+
+    def __init__(self, proposer: int, epoch: int, steps: int, layers: int) -> None:
+        super().__init__(
+            f"reveal of validator {proposer} for epoch {epoch} does not lie {steps} layers under its known tip "
+            f"({layers} layers are left)"
+        )
+        self.proposer = proposer
+        self.epoch = epoch
+
+
+class VotesNotSorted(InvalidBlock):
+    """Votes ascend by (target period, validator), each pair once."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__(
+            f"vote {position} does not stand after vote {position - 1}; "
+            "expected ascending by target period and validator"
+        )
+        self.position = position
+
+
+class TooManyVotes(InvalidBlock):
+    """More votes than a block may carry."""
+
+    def __init__(self, found: int, limit: int) -> None:
+        super().__init__(f"{found} votes, at most {limit} are allowed")
+        self.found = found
+        self.limit = limit
+
+
+class VotePeriodWrong(InvalidBlock):
+    """A vote for a period that a block of this slot cannot carry votes for."""
+
+    def __init__(self, position: int, period: int, oldest: int, newest: int) -> None:
+        super().__init__(f"vote {position} is for period {period}, expected {oldest} to {newest}")
+        self.position = position
+        self.period = period
+
+
+class BlockVoteInvalid(InvalidBlock):
+    """The block carries a vote that is not valid on its chain."""
+
+    def __init__(self, position: int, cause: ConsensusError) -> None:
+        super().__init__(f"vote {position}: {cause.code}: {cause}")
+        self.position = position
+        self.cause = cause
+
+
 class MergesetTooLarge(InvalidBlock):
     """More blocks merged at once than colouring is bounded for."""
 
@@ -214,6 +337,18 @@ class MergeTooDeep(InvalidBlock):
         self.merge_root = merge_root
 
 
+class MergeBelowFloor(InvalidBlock):
+    """A block is merged whose selected chain left ours below the merge floor: who prunes has forgotten that place."""
+
+    def __init__(self, merged: bytes, merge_floor: bytes) -> None:
+        super().__init__(
+            f"merges block {merged.hex()[:16]} without the merge floor {merge_floor.hex()[:16]} on its selected chain: "
+            "it left the chain more than the merge depth before the finalised checkpoint",
+        )
+        self.merged = merged
+        self.merge_floor = merge_floor
+
+
 # Body
 
 
@@ -240,6 +375,15 @@ class BlockOversized(InvalidBlock):
 
     def __init__(self, found: int, limit: int) -> None:
         super().__init__(f"block has {found} bytes, at most {limit} are allowed")
+        self.found = found
+        self.limit = limit
+
+
+class BlockTooHeavy(InvalidBlock):
+    """The transactions together may touch more records than a block's execution is bounded for."""
+
+    def __init__(self, found: int, limit: int) -> None:
+        super().__init__(f"transactions touch {found} records, at most {limit} are allowed")
         self.found = found
         self.limit = limit
 
@@ -301,6 +445,30 @@ class BlockAlreadyInDag(ConsensusFault):
 
     def __init__(self, block: bytes) -> None:
         super().__init__(f"block {block.hex()[:16]} is already in the DAG; ask `has` before adding")
+        self.block = block
+
+
+class BlockHasChildren(ConsensusFault):
+    """Only a block without children can be taken off the top of the DAG."""
+
+    def __init__(self, block: bytes) -> None:
+        super().__init__(f"block {block.hex()[:16]} has children; remove them first")
+        self.block = block
+
+
+class BlockHasParents(ConsensusFault):
+    """Only a block without parents can be taken off the bottom of the DAG."""
+
+    def __init__(self, block: bytes) -> None:
+        super().__init__(f"block {block.hex()[:16]} has parents; remove them first")
+        self.block = block
+
+
+class BlockIsTip(ConsensusFault):
+    """The DAG never becomes empty from below."""
+
+    def __init__(self, block: bytes) -> None:
+        super().__init__(f"block {block.hex()[:16]} is a tip, it is not removed from below")
         self.block = block
 
 
@@ -377,15 +545,16 @@ class NoParentUsable(ConsensusError):
 
 
 class FinalityConflict(ConsensusFault):
-    """A finalised block that is not on the chain of the sink. Two certificates contradict one another: halt, alarm."""
+    """Two finalised checkpoints contradict one another: at least a third of the stake broke the rules. Halt, alarm."""
 
-    def __init__(self, finalised: bytes, sink: bytes) -> None:
+    def __init__(self, finalised: bytes, other: bytes) -> None:
         super().__init__(
-            f"finalised block {finalised.hex()[:16]} is not on the chain of sink {sink.hex()[:16]}; "
-            "stop the node and keep both proofs"
+            f"block {other.hex()[:16]} was finalised too, on another chain than finalised block "
+            f"{finalised.hex()[:16]}; both proofs are kept in the store. This node has stopped: compare with other "
+            "operators before starting from a checkpoint in a new data directory"
         )
         self.finalised = finalised
-        self.sink = sink
+        self.other = other
 
 
 class CommitChainBroken(ConsensusFault):

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from consensus.certificates import Certificate
 from consensus.errors import ConsensusError
 from consensus.stores import Head
+from consensus.votes import Checkpoint
 from ledger.execution import Receipt
 
 
@@ -67,4 +69,28 @@ class ChainAdvanced:
     """Blocks that joined it, ascending; the last one is the new sink."""
 
 
-Event: TypeAlias = BlockAdded | BlockRefused | DuplicateLane | BlockDisqualified | ChainAdvanced
+@dataclass(frozen=True, slots=True)
+class PeriodJustified:
+    """The votes in the past of the chain justify a checkpoint."""
+
+    certificate: Certificate
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodFinalised:
+    """This node's finalised checkpoint has risen: nothing below it will ever change."""
+
+    checkpoint: Checkpoint
+    at_slot: int
+    """Slot of the chain block in whose view it is final."""
+
+
+Event: TypeAlias = (
+    BlockAdded
+    | BlockRefused
+    | DuplicateLane
+    | BlockDisqualified
+    | ChainAdvanced
+    | PeriodJustified
+    | PeriodFinalised
+)

@@ -115,6 +115,34 @@ class Dag:
                 self.lanes.put(lane, (*earlier, block))
                 self.window.mark_doubled((*earlier, block))
 
+    def remove_leaf(self, block: bytes) -> None:
+        """Remove a block without children. Raises `BlockHasChildren`, `MissingRecord`."""
+        data = self.data.get(block)
+        self.relations.remove_leaf(block)
+        self.reachability.remove_leaf(block, data.mergeset[1:])
+        self._forget(block)
+
+    def remove_root(self, block: bytes) -> None:
+        """Remove a block whose parents are all removed. `README.md`, Pruning, says which blocks no answer needs.
+
+        Raises `BlockHasParents`, `BlockIsTip`, `MissingRecord`.
+        """
+        self.relations.remove_root(block)
+        self.reachability.remove_root(block)
+        self._forget(block)
+
+    def _forget(self, block: bytes) -> None:
+        """The window keeps what it holds: it answers about blocks that are there, and those it answers right."""
+        self.data.delete(block)
+        lane = self.rules.lane(block)
+        if lane is None:
+            return
+        left = tuple(one for one in self.lanes.get(lane) if one != block)
+        if left:
+            self.lanes.put(lane, left)
+        else:
+            self.lanes.delete(lane)
+
     def stage_into(self, batch: WriteBatch) -> None:
         """Add the staged writes to `batch`."""
         self.relations.stage_into(batch)
@@ -133,7 +161,8 @@ class Dag:
         self.window.commit()
 
     def discard(self) -> None:
-        """Forget what was added since the last `commit`. Raises `WritesAreFinal` in memory, having changed nothing."""
+        """Forget what was added and removed since the last `commit`. Raises `WritesAreFinal` in memory, having changed
+        nothing."""
         self.data.discard()
         self.relations.discard()
         self.reachability.discard()

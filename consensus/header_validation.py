@@ -20,6 +20,8 @@ from consensus.errors import (
     ParentCountInvalid,
     ParentsNotAntichain,
     ParentsNotSorted,
+    ProofMismatch,
+    RevealWrong,
     SlotInFuture,
     SlotNotAfterParent,
     SlotReserved,
@@ -27,12 +29,51 @@ from consensus.errors import (
     ValidatorUnknown,
     WrongProposer,
 )
-from consensus.merge_depth import AncestorQueries, validate_merge_depth
+from consensus.merge_depth import AncestorQueries, validate_merge_depth, validate_merge_floor
 from consensus.params import Params
-from consensus.schedule import EpochSchedule, ValidatorSet
+from consensus.schedule import EpochSchedule, Validator
 from ledger.errors import SignatureInvalid
 from ledger.keys import verify
+from ledger.onion import peel_matches
 from wnsp.spectrum import BAND_COUNT, BANDS
+
+REVEALS_KEPT = 4_096
+"""Reveals remembered as right: of four epochs of 1,000 validators."""
+
+
+class KnownKeys(Protocol):
+    """What is read of `consensus.schedule.Schedule` in isolation."""
+
+    def keys_of(self, index: int) -> tuple[bytes, ...]:
+        """Consensus keys that may stand behind a validator index."""
+        ...
+
+    def knows_keys_of_slot(self, slot: int) -> bool:
+        """Whether all keys that may sign at `slot` are known."""
+        ...
+
+
+class KnownReveals:
+    """Reveals that were found right, so that a validator's epoch costs its hashes once. One thread at a time."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[bytes, int], bytes] = {}
+
+    def matches(self, reveal: bytes, steps: int, tip: bytes) -> bool:
+        """As `ledger.onion.peel_matches`."""
+        known = self._known.get((tip, steps))
+        if known is not None:
+            return (
+                known == reveal
+            )  # another value that leads to the same tip would be a collision of the hash
+        if not peel_matches(reveal, steps, tip):
+            return False
+        if len(self._known) >= REVEALS_KEPT:
+            self._known.clear()
+        self._known[tip, steps] = reveal
+        return True
 
 
 class Colouring(Protocol):
@@ -51,6 +92,11 @@ class Colouring(Protocol):
     @property
     def selected_parent(self) -> bytes:
         """The greatest parent by ORDER."""
+        ...
+
+    @property
+    def mergeset(self) -> Sequence[bytes]:
+        """The selected parent, then all that is merged, in order."""
         ...
 
     @property
@@ -76,18 +122,22 @@ class HeaderContext:
     reachability: AncestorQueries
     merge_root: bytes
     """Of its selected parent: `merge_depth.MergeRoots.root`."""
+    merge_floor: bytes
+    """Of its selected parent: `merge_depth.MergeRoots.floor`."""
+    signer_key: bytes
+    """The key that the header's signature was verified with (`validate_header_in_isolation`)."""
+    reveals: KnownReveals
 
 
-def validate_header_in_isolation(
-    header: Header, params: Params, validators: ValidatorSet, now_slot: int
-) -> None:
+def validate_header_in_isolation(header: Header, params: Params, keys: KnownKeys, now_slot: int) -> bytes:
     """All rules that need no other block. The last one is time, so that only signed headers are kept for later.
 
-    `validators` are those whose keys may stand behind an index; whether the proposer is the scheduled one is for
-    `validate_header_in_context`. Safe in any thread.
+    `keys` are those that may stand behind an index; whether the proposer is the scheduled one, and signs with this key
+    in this epoch, is for `validate_header_in_context`. Safe in any thread. Returns the key that verified.
 
     Errors: `UnknownHeaderVersion`, `ParentCountInvalid`, `ParentsNotSorted`, `BandUnknown`, `SlotReserved`,
-    `ValidatorUnknown`, `BandDigestWrong`, `BlockSignatureInvalid`, all `InvalidBlock`; `SlotInFuture`, which is not.
+    `BandDigestWrong`, `BlockSignatureInvalid`, all `InvalidBlock`; `ValidatorUnknown` and `SlotInFuture`, which are
+    not.
     """
     if header.version != HEADER_VERSION:
         raise UnknownHeaderVersion(header.version, HEADER_VERSION)
@@ -100,29 +150,36 @@ def validate_header_in_isolation(
         raise BandUnknown(header.band, BAND_COUNT)
     if header.slot < 1:
         raise SlotReserved(header.slot)
-    validate_header_proofs(header, params.genesis_hash, validators)
+    signer_key = validate_header_proofs(header, params.genesis_hash, keys)
     if header.slot > now_slot + params.max_future_slots:
         raise SlotInFuture(header.slot, now_slot, params.max_future_slots)
+    return signer_key
 
 
-def validate_header_proofs(header: Header, chain: bytes, validators: ValidatorSet) -> None:
+def validate_header_proofs(header: Header, chain: bytes, keys: KnownKeys) -> bytes:
     """Band digest and signature bind the core to its band, its proposer's key and the chain (the genesis hash).
 
-    Errors: `ValidatorUnknown`, `BandDigestWrong`, `BlockSignatureInvalid`.
+    Returns the proposer's key that verified. Without one, the header is at fault only if all keys of its epoch are
+    known. Errors: `ValidatorUnknown`, `BandDigestWrong`, `BlockSignatureInvalid`.
     """
-    proposer = validators.find(header.proposer)
-    if proposer is None:
-        raise ValidatorUnknown(header.proposer, len(validators.validators))
+    known = keys.keys_of(header.proposer)
+    if not known:
+        raise ValidatorUnknown(header.proposer, header.slot)
     core_bytes = encode_core(core_of(header))
     band = BANDS[header.band]
     expected = band.digest(core_bytes)
     if header.band_digest != expected:
         raise BandDigestWrong(band.name, header.band_digest, expected)
     preimage = block_preimage(chain, core_id(core_bytes), header.band_digest)
-    try:
-        verify(proposer.consensus_key, preimage, header.signature)
-    except SignatureInvalid:
-        raise BlockSignatureInvalid(header.proposer) from None
+    for key in reversed(known):
+        try:
+            verify(key, preimage, header.signature)
+        except SignatureInvalid:
+            continue
+        return key
+    if keys.knows_keys_of_slot(header.slot):
+        raise BlockSignatureInvalid(header.proposer)
+    raise ValidatorUnknown(header.proposer, header.slot)
 
 
 def validate_parents_in_context(
@@ -143,17 +200,35 @@ def validate_parents_in_context(
                 raise ParentsNotAntichain(older_id, younger_id)
 
 
+def scheduled_proposer(schedule: EpochSchedule, slot: int, band: int, proposer: int) -> Validator:
+    """The validator whose lane it is, which is `proposer`. Errors: `LaneEmpty`, `WrongProposer`."""
+    scheduled = schedule.proposer(slot, band)
+    if scheduled is None:
+        raise LaneEmpty(slot, band)
+    found = schedule.validators.find(scheduled)
+    if found is None or proposer != scheduled:
+        raise WrongProposer(slot, band, proposer, scheduled)
+    return found
+
+
+def validate_reveal(reveal: bytes, proposer: Validator, epoch: int, reveals: KnownReveals) -> None:
+    """The reveal is the proposer's onion layer of `epoch`, and the onion reaches so far. Errors: `RevealWrong`."""
+    steps = epoch - proposer.onion_epoch
+    if proposer.layers_in(epoch) < 0 or not reveals.matches(reveal, steps, proposer.onion_tip):
+        raise RevealWrong(proposer.index, epoch, steps, proposer.onion_layers)
+
+
 def validate_header_in_context(header: Header, data: Colouring, context: HeaderContext) -> None:
     """All rules that need the block's past: its lane, its parents, its colouring.
 
-    Errors: `LaneEmpty`, `WrongProposer`, `SlotNotAfterParent`, `ParentsNotAntichain`, `MergesetTooLarge`,
-    `BlueScoreWrong`, `BlueWorkWrong`, `MergeTooDeep`, all `InvalidBlock`.
+    Errors: `LaneEmpty`, `WrongProposer`, `RevealWrong`, `SlotNotAfterParent`, `ParentsNotAntichain`,
+    `MergesetTooLarge`, `BlueScoreWrong`, `BlueWorkWrong`, `MergeTooDeep`, `MergeBelowFloor`, all `InvalidBlock`;
+    `ProofMismatch`, which says nothing about the block id.
     """
-    scheduled = context.epoch_schedule.proposer(header.slot, header.band)
-    if scheduled is None:
-        raise LaneEmpty(header.slot, header.band)
-    if header.proposer != scheduled:
-        raise WrongProposer(header.slot, header.band, header.proposer, scheduled)
+    proposer = scheduled_proposer(context.epoch_schedule, header.slot, header.band, header.proposer)
+    if proposer.consensus_key != context.signer_key:
+        raise ProofMismatch(header.proposer, context.signer_key, proposer.consensus_key)
+    validate_reveal(header.reveal, proposer, context.epoch_schedule.epoch, context.reveals)
     validate_parents_in_context(header, context.parents, context.reachability)
     # The selected parent stands among the blues and is not part of the merge set (consensus.md, GHOSTDAG 2).
     merged = len(data.mergeset_blues) - 1 + len(data.mergeset_reds)
@@ -164,3 +239,4 @@ def validate_header_in_context(header: Header, data: Colouring, context: HeaderC
     if header.blue_work != data.blue_work:
         raise BlueWorkWrong(header.blue_work, data.blue_work)
     validate_merge_depth(data.mergeset_blues, data.mergeset_reds, context.merge_root, context.reachability)
+    validate_merge_floor(data.mergeset[1:], context.merge_floor, context.reachability)

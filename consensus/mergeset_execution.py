@@ -1,7 +1,8 @@
 """Execution of merge sets, with the outcomes and decoded transactions that will be asked for again soon.
 
 An outcome is a function of the merge set in consensus order (which begins with the selected parent, whose state it is
-executed on), the slot, and the proposer where red blocks forfeit their fees to it. A template's outcome is therefore
+executed on), the slot, and the proposer where red blocks forfeit their fees to it; the votes that it counts first
+follow from the same. A template's outcome is therefore
 the one of the block that is made from it, and of its siblings with the same parents.
 """
 
@@ -10,6 +11,8 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
 from consensus.blocks import Header
+from consensus.body_validation import touches_of
+from consensus.finality_tracking import FinalityTracker
 from consensus.ghostdag import GhostdagData
 from consensus.params import Params, epoch_at
 from consensus.tables import Table
@@ -78,8 +81,10 @@ class MergesetExecutor:
         registry: KindRegistry,
         headers: Table[Header],
         bodies: Table[tuple[bytes, ...]],
+        tracker: FinalityTracker,
     ) -> None:
-        """`headers` and `bodies` hold every block that is merged."""
+        """`headers` and `bodies` hold every block that is merged; `tracker` gives the views of those that merge."""
+        self.tracker = tracker
         self._params = params
         self._rules = rules
         self._registry = registry
@@ -120,24 +125,53 @@ class MergesetExecutor:
         outcome = self._outcomes.get(key)
         if outcome is None:
             blues = set(data.mergeset_blues)
-            merged = [
-                MergedBlock(
-                    block, self._headers.get(block).proposer, block in blues, self.transactions(block)
-                )
-                for block in data.mergeset
-            ]
-            outcome = self.execute(state_of_selected_parent(), merged, slot, proposer)
+            merged = [self._merged_block(block, block in blues) for block in data.mergeset]
+            view = self.tracker.view_of(data, slot)
+            outcome = self.execute(
+                state_of_selected_parent(),
+                merged,
+                slot,
+                proposer,
+                finalised_epoch=self.tracker.finalised_epoch(view),
+                timely_votes=self.tracker.timely_votes(data.selected_parent, view, slot),
+            )
             self._outcomes.put(key, outcome, 1 + len(outcome.changes) + len(outcome.receipts))
         return outcome
 
-    def execute(self, state: StateReader, merged: Sequence[MergedBlock], slot: int, proposer: int) -> Outcome:
+    def _merged_block(self, block: bytes, blue: bool) -> MergedBlock:
+        header = self._headers.get(block)
+        return MergedBlock(
+            block,
+            header.proposer,
+            blue,
+            self.transactions(block),
+            epoch_at(self._params, header.slot),
+            header.reveal if header.parents else b"",
+        )
+
+    def touches(self, transaction: SignedTransaction) -> int:
+        """What the transaction takes of a block's room for touched records."""
+        return touches_of(transaction, self._registry)
+
+    def execute(
+        self,
+        state: StateReader,
+        merged: Sequence[MergedBlock],
+        slot: int,
+        proposer: int,
+        *,
+        finalised_epoch: int,
+        timely_votes: tuple[int, ...] = (),
+    ) -> Outcome:
         """Execute `merged` on `state` and remember nothing."""
         self.executions += 1
         context = BlockContext(
             rules=self._rules,
             slot=slot,
             epoch=epoch_at(self._params, slot),
-            finalised_epoch=0,
+            finalised_epoch=finalised_epoch,
             merging_proposer=proposer,
+            staking=self._params.staking,
+            timely_votes=timely_votes,
         )
         return execute_mergeset(state, merged, context, self._registry)

@@ -1,13 +1,14 @@
 """What GHOSTDAG is told about blocks: ORDER, weights, lanes. The only place where headers meet the colouring.
 
-ORDER = (blue work, blue score, lane tie, block id); the larger wins. The lane's rank decides ties and cannot be ground;
-the id separates only blocks of one lane. (The justified period comes first once votes exist: consensus.md, GHOSTDAG.)
+ORDER = (justified period in the block's view, blue work, blue score, lane tie, block id); the larger wins. Votes count
+only when they are in the block's past, so no gossip and no clock moves a choice. The lane's rank decides ties and
+cannot be ground; the id separates only blocks of one lane. Source: consensus.md, GHOSTDAG.
 """
 
 from consensus.blocks import Header
+from consensus.finality import BlockFinality
 from consensus.ghostdag import Dag, GhostdagData, GhostdagRules, OrderKey
 from consensus.params import Params
-from consensus.schedule import Schedule
 from consensus.tables import Table
 
 BLOCK_WEIGHT = 1
@@ -19,12 +20,12 @@ def lane_key(slot: int, band: int) -> bytes:
     return slot.to_bytes(8, "big") + bytes((band,))
 
 
-def ghostdag_rules(params: Params, schedule: Schedule, headers: Table[Header]) -> GhostdagRules:
-    """The rules of the network; `headers` holds a block's header before the block is added to the DAG."""
+def ghostdag_rules(params: Params, headers: Table[Header], finality: Table[BlockFinality]) -> GhostdagRules:
+    """The rules of the network; the tables hold a block's records before the block is added to the DAG."""
 
     def order_key(block: bytes, data: GhostdagData) -> OrderKey:
-        header = headers.get(block)
-        return data.blue_work, data.blue_score, schedule.lane_tie(header.slot, header.band), block
+        known = finality.get(block)
+        return known.view.justified.period, data.blue_work, data.blue_score, known.tie, block
 
     def weight(block: bytes) -> int:
         return BLOCK_WEIGHT

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from ledger.errors import GenesisInvalid
 from ledger.genesis import Genesis, genesis_hash
+from ledger.staking_rules import StakingRules
 from wnsp.spectrum import BAND_COUNT
 
 PERIOD_SLOTS = 8
@@ -20,6 +21,11 @@ MAX_PARENTS = 2 * BAND_COUNT
 
 MAX_HEADER_BYTES = 8 * 1024
 MAX_BLOCK_BYTES = 512 * 1024
+
+MAX_BLOCK_TOUCHES = 6_000
+"""Records that a block's transactions may create or change beside their senders' accounts: about 150 ms of execution,
+commitment and commit on the reference machine, so that the six lanes of a slot stay within it. A block full of plain
+transfers touches 2,600; a batch touches one for each leg."""
 
 MAX_FUTURE_SLOTS = 1
 """How far ahead of our own clock a block may be: the clock offset that honest nodes have."""
@@ -58,6 +64,15 @@ class Preset:
     slot_may_differ: bool
     """True where a genesis may choose slot and epoch lengths of its own."""
 
+
+ACTIVATION_DELAY_EPOCHS = 4
+"""From a registration to the first snapshot that counts it: by then its key is known to whoever judges a header, and
+the seed that deals it a band was not known when it registered."""
+
+JAIL_MS = 24 * 3600 * 1000
+"""Least time in jail, where epochs are as long as on main; on networks for tests the unbonding time."""
+
+YEAR_MS = 365 * 24 * 3600 * 1000
 
 _HOUR_MS = 3600 * 1000
 _DAY_MS = 24 * _HOUR_MS
@@ -111,6 +126,8 @@ class Params:
     """Epochs in which a fault can still be proved: half of the unbonding time, so that the stake is there yet."""
     retention_slots: int
     doppelganger_periods: int
+    staking: StakingRules
+    """The same epochs as the ledger needs them."""
 
 
 def params_from_genesis(genesis: Genesis) -> Params:
@@ -147,6 +164,15 @@ def params_from_genesis(genesis: Genesis) -> Params:
         )
     ghostdag_k = BAND_COUNT * (2 * margin_slots - 1)
     unbonding_epochs = preset.unbonding_epochs or _ceil_div(preset.unbonding_ms, slot_ms * epoch_slots)
+    evidence_epochs = _ceil_div(unbonding_epochs, 2)
+    epoch_ms = slot_ms * epoch_slots
+    staking = StakingRules(
+        activation_delay_epochs=ACTIVATION_DELAY_EPOCHS,
+        unbonding_epochs=unbonding_epochs,
+        evidence_epochs=evidence_epochs,
+        jail_epochs=max(1, min(_ceil_div(JAIL_MS, epoch_ms), evidence_epochs)),
+        epochs_per_year=max(1, YEAR_MS // epoch_ms),
+    )
     return Params(
         network=genesis.network,
         chain_id=genesis.chain_id,
@@ -170,9 +196,10 @@ def params_from_genesis(genesis: Genesis) -> Params:
         max_queued_future_blocks=MAX_QUEUED_FUTURE_BLOCKS,
         max_expiry_slots=_ceil_div(MAX_EXPIRY_MS, slot_ms),
         unbonding_epochs=unbonding_epochs,
-        evidence_epochs=_ceil_div(unbonding_epochs, 2),
+        evidence_epochs=evidence_epochs,
         retention_slots=_ceil_div(preset.retention_ms, slot_ms),
         doppelganger_periods=preset.doppelganger_periods,
+        staking=staking,
     )
 
 
@@ -199,6 +226,11 @@ def first_slot_of_epoch(params: Params, epoch: int) -> int:
 def period_at(params: Params, slot: int) -> int:
     """The finality period that `slot` belongs to."""
     return slot // params.period_slots
+
+
+def checkpoint_end_slot(params: Params, period: int) -> int:
+    """The checkpoint of `period` on a chain is its last block of a slot below this one, genesis at the least."""
+    return max(1, period * params.period_slots - params.look_back_slots)
 
 
 def _ceil_div(dividend: int, divisor: int) -> int:

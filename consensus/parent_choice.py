@@ -10,17 +10,23 @@ Templates.
 from bisect import insort
 from collections.abc import Iterable
 
-from consensus.errors import MergesetTooLarge, MergeTooDeep, NoParentUsable
+from consensus.errors import MergeBelowFloor, MergesetTooLarge, MergeTooDeep, NoParentUsable
+from consensus.finality_tracking import FinalityTracker
 from consensus.ghostdag import GhostdagData, OrderKey, colour, ordered_mergeset, select_parent
-from consensus.merge_depth import MergeRoots, validate_merge_depth
+from consensus.merge_depth import MergeRoots, validate_merge_depth, validate_merge_floor
 from consensus.order import Ancestry, lane_key
 from consensus.params import Params
 from consensus.stores import ConsensusStores
 from consensus.virtual import VirtualChain
+from consensus.votes import Checkpoint
 
 MAX_FRUITLESS_TIPS = 24
 """Tips tried in vain for one template. Each costs up to nine walks over a merge set, and whoever kept back its lanes
 can make thousands of tips that do not fit; what is left waits for the next template."""
+
+
+MAX_CERTIFIED_BLOCKS = 512
+"""Blocks looked at for the best one of a certified chain: those of the periods in which votes count, and more."""
 
 
 class Frontier:
@@ -94,6 +100,31 @@ class ParentChoice:
                 parents, data = widened, wider
         return tuple(sorted(parents)), data
 
+    def choose_certified(
+        self, slot: int, source: Checkpoint, target: Checkpoint, tracker: FinalityTracker
+    ) -> tuple[tuple[bytes, ...], GhostdagData] | None:
+        """The best block whose chain has `target` as its checkpoint and whose view has justified `source`, as the only
+        parent; `chain` stands there then. None when there is no such block among those looked at."""
+        frontier = Frontier(self._stores, self._dag.relations.tips())
+        lowest = self._stores.headers.get(target.block_id).slot
+        for _ in range(MAX_CERTIFIED_BLOCKS):
+            block = frontier.take()
+            if block is None:
+                return None
+            if self._is_usable(block, slot) and self._counts_there(block, source, target, tracker):
+                if self._chain.qualifies(block):
+                    return (block,), colour(self._dag, [block], limit=self._params.mergeset_limit)
+            elif self._stores.headers.get(block).slot > lowest:
+                frontier.replace(block)
+        return None
+
+    def _counts_there(
+        self, block: bytes, source: Checkpoint, target: Checkpoint, tracker: FinalityTracker
+    ) -> bool:
+        """Whether a block on `block` alone may carry votes for the link, and its children count them."""
+        view = self._stores.finality.get(block).view
+        return source in view.justified_chain and tracker.is_checkpoint(block, target)
+
     def _take_selected_parent(self, frontier: Frontier, slot: int) -> bytes:
         while True:
             block = frontier.take()
@@ -160,6 +191,8 @@ class ParentChoice:
         data = colour(self._dag, parents, limit=self._params.mergeset_limit)
         try:
             validate_merge_depth(data.mergeset_blues, data.mergeset_reds, merge_root, self._ancestry)
-        except MergeTooDeep:
+            merge_floor = self._merge_roots.floor(data.selected_parent)
+            validate_merge_floor(data.mergeset[1:], merge_floor, self._ancestry)
+        except (MergeTooDeep, MergeBelowFloor):
             return None
         return data

@@ -11,7 +11,7 @@ README.md, Reachability.
 
 from collections.abc import Collection, Iterator, Sequence
 
-from consensus.errors import BlockAlreadyInDag
+from consensus.errors import BlockAlreadyInDag, BlockHasChildren, BlockHasParents
 from consensus.reachability_intervals import (
     SLACK,
     WHOLE_RANGE,
@@ -164,7 +164,7 @@ class Reachability:
         return self._links.get(block).height
 
     def chain_parent(self, block: bytes) -> bytes | None:
-        """The selected parent, or None for genesis."""
+        """The selected parent, or None for genesis and where it was removed."""
         return self._links.get(block).parent or None
 
     def chain_child_towards(self, ancestor: bytes, descendant: bytes) -> bytes:
@@ -182,7 +182,7 @@ class Reachability:
             yield current
 
     def chain_down(self, block: bytes) -> Iterator[bytes]:
-        """The selected chain of `block`, from itself down to genesis."""
+        """The selected chain of `block`, from itself down to genesis, or to the last one that was not removed."""
         current: bytes | None = block
         while current is not None:
             yield current
@@ -211,10 +211,34 @@ class Reachability:
             if ahead < self._slack:
                 return
             fork = self.common_chain_ancestor(root, selected_tip)
-        target = height - self._depth
+        self._move_root(fork, selected_tip, height - self._depth)
+
+    def raise_root(self, base: bytes) -> None:
+        """Move the reindex root up to `base`, wherever it was, unless it is `base` or has it on its chain already.
+
+        After this no operation on the chain descendants of `base` needs a block that is not one of them, so all others
+        can be removed. Proof. New blocks are chain descendants of `base`, and so is the root r, from now on: it only
+        moves along chains of such blocks. Intervals are dealt anew in `make_room` and in `advance_root` alone:
+
+        * `make_room(x)` climbs from x at most to r, or to the first ancestor of x whose parent f is on r's chain.
+          `base` is on the chains of both x and r, so f is `base` or above it. From f on it goes up, to chain blocks
+          between f and r and to subtrees beside them: tree descendants of f all.
+        * `advance_root` goes up from r, or from the common chain ancestor of r and a tip, which is `base` or above it,
+          and packs children of the blocks that it passes.
+
+        Neither changes the interval of `base` itself, so it stays disjoint from those of blocks beside it, which stay
+        as they are: ancestry between any two blocks that are left is answered as before.
+        """
+        root = self._root.get(ROOT_KEY)
+        if not self.is_chain_ancestor(base, root):
+            self._move_root(self.common_chain_ancestor(root, base), base, self.height(base))
+
+    def _move_root(self, fork: bytes, tip: bytes, height: int) -> None:
+        """Make the block of `height` on the chain of `tip` the root; `fork`, on that chain below it, is or was on the
+        chain of the present one."""
         path = []
-        for block in self.chain_up(fork, selected_tip):
-            if self.height(block) > target:
+        for block in self.chain_up(fork, tip):
+            if self.height(block) > height:
                 break
             path.append(block)
         reindexing = Reindexing(self._intervals, self._links, self._slack)
@@ -223,6 +247,41 @@ class Reachability:
             reindexing.concentrate(parent, block, is_root=block is path[-1])
             parent = block
         self._root.put(ROOT_KEY, parent)
+
+    def remove_leaf(self, block: bytes, mergeset: Collection[bytes]) -> None:
+        """Remove a block that is nobody's ancestor. `mergeset`: as it was added; what of it is gone already is passed
+        over. Raises `MissingRecord`, `BlockHasChildren`."""
+        links = self._links.get(block)
+        if links.children or self._covering.get(block):
+            raise BlockHasChildren(block)
+        for merged in mergeset:
+            items = self._covering.find(merged)
+            if items is not None:
+                self._covering.put(merged, tuple(item for item in items if item != block))
+        below = self._links.find(links.parent) if links.parent else None
+        if below is not None:
+            left = tuple(child for child in below.children if child != block)
+            self._links.put(links.parent, TreeLinks(below.parent, below.height, left))
+        self._forget(block)
+
+    def remove_root(self, block: bytes) -> None:
+        """Remove a block whose ancestors are all removed. Its tree children become roots of their own and keep their
+        heights. It must not be a chain descendant of the block that the reindex root was raised to.
+
+        Raises `MissingRecord`, `BlockHasParents`.
+        """
+        links = self._links.get(block)
+        if links.parent:
+            raise BlockHasParents(block)
+        for child in links.children:
+            above = self._links.get(child)
+            self._links.put(child, TreeLinks(b"", above.height, above.children))
+        self._forget(block)
+
+    def _forget(self, block: bytes) -> None:
+        self._intervals.delete(block)
+        self._links.delete(block)
+        self._covering.delete(block)
 
     def stage_into(self, batch: WriteBatch) -> None:
         """Add the staged writes to `batch`."""
@@ -239,7 +298,7 @@ class Reachability:
         self._root.commit()
 
     def discard(self) -> None:
-        """Forget what was added since the last `commit`."""
+        """Forget what was added and removed since the last `commit`."""
         self._intervals.discard()
         self._links.discard()
         self._covering.discard()

@@ -44,7 +44,7 @@ class TreeLinks(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A block's place in the selected-parent tree."""
 
     parent: bytes
-    """Selected parent; empty for genesis."""
+    """Selected parent; empty for genesis, and where it was removed."""
     height: int
     """Selected parents down to genesis."""
     children: tuple[bytes, ...]

@@ -1,11 +1,12 @@
 """Parents, children and tips of the blocks in the DAG.
 
-A block is added after all its parents, once. Nothing here knows about order or colour.
+A block is added after all its parents, once, and removed before them (a leaf) or after them (a root), so no list here
+names a block that is not there. Nothing here knows about order or colour.
 """
 
 from collections.abc import Sequence
 
-from consensus.errors import BlockAlreadyInDag
+from consensus.errors import BlockAlreadyInDag, BlockHasChildren, BlockHasParents, BlockIsTip
 from consensus.tables import DEFAULT_CAPACITY, Table
 from ledger.storage.store import Reader, WriteBatch
 
@@ -25,7 +26,7 @@ class Relations:
         self.parents: Table[tuple[bytes, ...]] = Table(
             "parents", ids, store=store, prefix=PARENTS_PREFIX, capacity=capacity
         )
-        """id -> parents as the block names them; () for genesis."""
+        """id -> parents as the block names them, less those that were removed; () for genesis."""
         self.children: Table[tuple[bytes, ...]] = Table(
             "children", ids, store=store, prefix=CHILDREN_PREFIX, capacity=capacity
         )
@@ -57,13 +58,51 @@ class Relations:
                 self._tip_changes.append((parent, False))
         self.parents.put(block, tuple(parents))
         children.put(block, ())
-        self._tips[block] = None
-        self._tip_records.put(block, 1)
-        self._tip_changes.append((block, True))
+        self._make_tip(block)
+
+    def remove_leaf(self, block: bytes) -> None:
+        """Remove a block without children. A parent whose last child it was becomes a tip again.
+
+        Raises `BlockHasChildren`, `MissingRecord`.
+        """
+        if self.children.get(block):
+            raise BlockHasChildren(block)
+        for parent in self.parents.get(block):
+            left = tuple(child for child in self.children.get(parent) if child != block)
+            self.children.put(parent, left)
+            if not left:
+                self._make_tip(parent)
+        self._forget(block)
+        del self._tips[block]
+        self._tip_records.delete(block)
+        self._tip_changes.append((block, False))
+
+    def remove_root(self, block: bytes) -> None:
+        """Remove a block that has children and no parents any more; its children name it no longer as a parent.
+
+        Raises `BlockHasParents`, `BlockIsTip`, `MissingRecord`.
+        """
+        if self.parents.get(block):
+            raise BlockHasParents(block)
+        children = self.children.get(block)
+        if not children:
+            raise BlockIsTip(block)
+        for child in children:
+            self.parents.put(child, tuple(one for one in self.parents.get(child) if one != block))
+        self._forget(block)
 
     def tips(self) -> tuple[bytes, ...]:
         """Blocks without children, ascending by id."""
         return tuple(sorted(self._tips))
+
+    def _forget(self, block: bytes) -> None:
+        self.parents.delete(block)
+        self.children.delete(block)
+
+    def _make_tip(self, block: bytes) -> None:
+        self._tips[block] = None
+        self._tip_records.put(block, 1)
+        self._tip_changes.append((block, True))
 
     def stage_into(self, batch: WriteBatch) -> None:
         """Add the staged writes to `batch`."""
@@ -79,7 +118,7 @@ class Relations:
         self._tip_changes.clear()
 
     def discard(self) -> None:
-        """Forget what was added since the last `commit`."""
+        """Forget what was added and removed since the last `commit`."""
         for table in (self.parents, self.children):
             table.discard()
         self._tip_records.discard()

@@ -5,17 +5,18 @@ dealt, never chosen. Source: consensus.md (Validators, stake, randomness, bands,
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from consensus.params import BANDS_REQUIRED, FULL_MODE_VALIDATORS, Params, epoch_at, first_slot_of_epoch
 from ledger.errors import GenesisInvalid
-from ledger.genesis import Genesis, genesis_hash
+from ledger.genesis import Genesis, genesis_mix
 from ledger.hashing import digest, tagged
+from ledger.staking.effective_stake import effective_stake_cap
+from ledger.staking.snapshot import EpochSnapshot, SnapshotValidator
 from wnsp.spectrum import BAND_COUNT
 
-_GENESIS_MIX_TAG = tagged("nexus/genesis-mix/v1")
 _SET_TAG = tagged("nexus/validator-set/v1")
 _EPOCH_SEED_TAG = tagged("nexus/epoch-seed/v1")
 _DEAL_TAG = tagged("nexus/band-deal/v1")
@@ -28,6 +29,9 @@ _DRAWS = 1 << 8 * _DRAW_BYTES
 
 EPOCHS_KEPT = 16
 """Epoch schedules kept in memory: headers of a few epochs are judged at a time, and each is dealt in milliseconds."""
+
+KEYS_KEPT = 8
+"""Keys remembered per validator index, the newest: a validator changes its key once in an epoch at most."""
 
 GENESIS_EPOCHS = 2
 """Epochs 0 and 1 are always read from the genesis anchor."""
@@ -42,6 +46,18 @@ class Validator:
     stake_units: int
     effective_stake_units: int
     """What it counts for in quorums and in the choice of proposers: min(stake, cap)."""
+    onion_tip: bytes
+    """The layer of its hash onion that is known, 32 bytes."""
+    onion_epoch: int
+    """The epoch whose reveal `onion_tip` is, or in which it was committed to."""
+    onion_layers: int
+    """Layers left under the tip."""
+    onion_generation: int
+    """Which onion of the key it is."""
+
+    def layers_in(self, epoch: int) -> int:
+        """Layers that are left under the reveal of `epoch`; below 0 when the onion does not reach so far."""
+        return self.onion_layers - (epoch - self.onion_epoch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +69,7 @@ class ValidatorSet:
     """True from two validators per band on (full mode); else bootstrap mode, without a cap on stake."""
     total_effective_stake_units: int
     digest: bytes
-    """32 bytes over index, key, stake and effective stake of all: tells sets apart."""
+    """32 bytes over index, key, stakes and onion of all: tells sets apart."""
 
     @property
     def status(self) -> str:
@@ -80,6 +96,17 @@ class Anchor:
 
 
 @dataclass(frozen=True, slots=True)
+class Seat:
+    """A validator's part in one epoch."""
+
+    position: int
+    """In the set's order of indices: what tallies number voters by."""
+    band: int
+    effective_stake_units: int
+    consensus_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class EpochSchedule:
     """Bands and proposers of one epoch. Immutable, safe to use from any thread."""
 
@@ -95,6 +122,8 @@ class EpochSchedule:
     """Running sums of their effective stakes, aligned with `bands`."""
     populated: tuple[int, ...]
     """The bands that have validators, ascending."""
+    seats: Mapping[int, Seat]
+    """By validator index."""
 
     @property
     def bands_required(self) -> int:
@@ -103,10 +132,8 @@ class EpochSchedule:
 
     def band_of(self, validator: int) -> int | None:
         """The band that `validator` was dealt, or None when it is not in the set."""
-        for band, members in enumerate(self.bands):
-            if validator in members:
-                return band
-        return None
+        seat = self.seats.get(validator)
+        return None if seat is None else seat.band
 
     def proposer(self, slot: int, band: int) -> int | None:
         """Index of the validator scheduled for the lane, or None when the band is empty.
@@ -148,22 +175,73 @@ class EpochSchedule:
         return populated[int.from_bytes(drawn, "big") % len(populated)]
 
 
+@dataclass(frozen=True, slots=True)
+class SinkAnchors:
+    """The anchors of the chain that ends with the sink, from some epoch on. Immutable."""
+
+    epoch: int
+    """Of the sink."""
+    from_epochs: tuple[int, ...]
+    """Ascending; the anchor beside it holds from this epoch to the next one. The last is what the sink has finalised
+    so far: it may change until the chain reaches that epoch."""
+    anchors: tuple[Anchor, ...]
+
+    def of_epoch(self, epoch: int) -> Anchor:
+        """The anchor of `epoch`; the first one for what lies before."""
+        return self.anchors[max(0, bisect_right(self.from_epochs, epoch) - 1)]
+
+
 class Schedule:
-    """Epoch schedules on one network, the last few kept. Safe to share between threads."""
+    """Epoch schedules on one network, the last few kept. Safe to share between threads.
+
+    Without an anchor the answers are those of the chain as the engine saw it last (`see`, which replaces one immutable
+    value); they judge no block, every block has an anchor of its own.
+    """
 
     def __init__(self, params: Params, genesis_anchor: Anchor) -> None:
-        """`genesis_anchor` judges epochs 0 and 1, and every epoch for which no later anchor is given."""
+        """`genesis_anchor` judges epochs 0 and 1, and everything until `see` is called."""
         self.params = params
         self.genesis_anchor = genesis_anchor
         self._kept: dict[tuple[int, bytes, bytes], EpochSchedule] = {}
+        self._seen = SinkAnchors(0, (0,), (genesis_anchor,))
+        self._keys: Mapping[int, tuple[bytes, ...]] = {}
+        self.learn_keys(
+            (validator.index, validator.consensus_key) for validator in genesis_anchor.validators.validators
+        )
 
     @property
     def validators(self) -> ValidatorSet:
         """The genesis set."""
         return self.genesis_anchor.validators
 
+    @property
+    def seen(self) -> SinkAnchors:
+        """The anchors of the sink's chain, as of its last advance."""
+        return self._seen
+
+    def see(self, anchors: SinkAnchors) -> None:
+        """The sink has moved. Called by the engine's thread."""
+        self._seen = anchors
+
+    def learn_keys(self, entries: Iterable[tuple[int, bytes]]) -> None:
+        """Remember (validator index, consensus key) pairs of a snapshot. Called by the engine's thread."""
+        keys = dict(self._keys)
+        for index, key in entries:
+            known = keys.get(index, ())
+            if key not in known:
+                keys[index] = (*known, key)[-KEYS_KEPT:]
+        self._keys = keys
+
+    def keys_of(self, index: int) -> tuple[bytes, ...]:
+        """Consensus keys that may stand behind a validator index, by any snapshot that this node knows."""
+        return self._keys.get(index, ())
+
+    def knows_keys_of_slot(self, slot: int) -> bool:
+        """Whether all keys that may sign at `slot` are known: its epoch's set is of an epoch that was executed."""
+        return epoch_at(self.params, slot) <= self._seen.epoch + 1
+
     def of_epoch(self, epoch: int, anchor: Anchor | None = None) -> EpochSchedule:
-        """The schedule of `epoch` as read from `anchor` (genesis when None)."""
+        """The schedule of `epoch` as read from `anchor`; None: as seen from the sink."""
         anchor = self._anchor_of(epoch, anchor)
         key = (epoch, anchor.mix, anchor.validators.digest)
         schedule = self._kept.get(key)
@@ -175,7 +253,9 @@ class Schedule:
         return schedule
 
     def _anchor_of(self, epoch: int, anchor: Anchor | None) -> Anchor:
-        return self.genesis_anchor if anchor is None or epoch < GENESIS_EPOCHS else anchor
+        if epoch < GENESIS_EPOCHS:
+            return self.genesis_anchor
+        return self._seen.of_epoch(epoch) if anchor is None else anchor
 
     def of_slot(self, slot: int, anchor: Anchor | None = None) -> EpochSchedule:
         """The schedule of the epoch that `slot` lies in."""
@@ -205,31 +285,48 @@ class Schedule:
 def schedule_from_genesis(genesis: Genesis, params: Params) -> Schedule:
     """The schedule that the genesis document founds. Errors: `GenesisInvalid` without a validator that has stake."""
     validators = validator_set(
-        (index, validator.consensus_key, validator.stake_units)
+        SnapshotValidator(
+            index,
+            validator.consensus_key,
+            validator.stake_units,
+            validator.onion_tip,
+            onion_epoch=0,
+            onion_layers=validator.onion_layers,
+            onion_generation=0,
+        )
         for index, validator in enumerate(genesis.validators)
     )
     if not validators.total_effective_stake_units:
         raise GenesisInvalid(
             "no validator with stake, so nobody could ever propose a block; name at least one"
         )
-    return Schedule(
-        params, Anchor(epoch=0, mix=digest(_GENESIS_MIX_TAG, genesis_hash(genesis)), validators=validators)
-    )
+    return Schedule(params, Anchor(epoch=0, mix=genesis_mix(genesis), validators=validators))
 
 
-def validator_set(entries: Iterable[tuple[int, bytes, int]]) -> ValidatorSet:
-    """The set of (index, consensus key, stake in units); entries without stake are left out.
+def anchor_of(snapshot: EpochSnapshot) -> Anchor:
+    """What the schedules that rest on `snapshot` are read from."""
+    return Anchor(snapshot.epoch, snapshot.mix, validator_set(snapshot.validators))
 
-    Errors: `ValueError` when an index occurs twice.
-    """
-    staked = sorted(entry for entry in entries if entry[2] > 0)
-    if any(one[0] == other[0] for one, other in pairwise(staked)):
+
+def validator_set(entries: Iterable[SnapshotValidator]) -> ValidatorSet:
+    """The validators of a snapshot that have stake. Errors: `ValueError` when an index occurs twice."""
+    staked = sorted((entry for entry in entries if entry.stake_units > 0), key=lambda entry: entry.index)
+    if any(one.index == other.index for one, other in pairwise(staked)):
         raise ValueError("a validator index occurs twice")
     full = len(staked) >= FULL_MODE_VALIDATORS
-    cap = effective_stake_cap([stake for _, _, stake in staked]) if full else None
+    cap = effective_stake_cap([entry.stake_units for entry in staked]) if full else None
     validators = tuple(
-        Validator(index, key, stake, stake if cap is None else min(stake, cap))
-        for index, key, stake in staked
+        Validator(
+            entry.index,
+            entry.consensus_key,
+            entry.stake_units,
+            entry.stake_units if cap is None else min(entry.stake_units, cap),
+            entry.onion_tip,
+            entry.onion_epoch,
+            entry.onion_layers,
+            entry.onion_generation,
+        )
+        for entry in staked
     )
     return ValidatorSet(
         validators=validators,
@@ -242,27 +339,14 @@ def validator_set(entries: Iterable[tuple[int, bytes, int]]) -> ValidatorSet:
                 + validator.consensus_key
                 + _number(validator.stake_units)
                 + _number(validator.effective_stake_units)
+                + validator.onion_tip
+                + _number(validator.onion_epoch)
+                + _number(validator.onion_layers)
+                + _number(validator.onion_generation)
                 for validator in validators
             ),
         ),
     )
-
-
-def effective_stake_cap(stakes: Collection[int]) -> int:
-    """The greatest c (units) with 12 c <= sum of min(stake, c): nobody then counts for more than a twelfth.
-
-    Without validators above the cap it is their greatest stake or more. sum(min(stake, c)) − 12 c is concave in c and
-    0 at c = 0, so the c that fulfil it are an interval from 0, and bisection finds its end. (A cap of a twelfth of the
-    plain total would leave a holder of 90 % with 45 %.)
-    """
-    least, beyond = 0, (sum(stakes) // FULL_MODE_VALIDATORS) + 1
-    while beyond - least > 1:
-        middle = (least + beyond) >> 1
-        if FULL_MODE_VALIDATORS * middle <= sum(min(stake, middle) for stake in stakes):
-            least = middle
-        else:
-            beyond = middle
-    return least
 
 
 def epoch_seed(chain: bytes, mix: bytes, epoch: int) -> bytes:
@@ -301,6 +385,7 @@ def lane_tie(seed: bytes, slot: int, band: int) -> bytes:
 def _epoch_schedule(params: Params, epoch: int, anchor: Anchor) -> EpochSchedule:
     seed = epoch_seed(params.genesis_hash, anchor.mix, epoch)
     bands, cumulative_stakes = deal_bands(seed, anchor.validators)
+    band_of = {index: band for band, members in enumerate(bands) for index in members}
     return EpochSchedule(
         epoch=epoch,
         first_slot=first_slot_of_epoch(params, epoch),
@@ -310,6 +395,15 @@ def _epoch_schedule(params: Params, epoch: int, anchor: Anchor) -> EpochSchedule
         bands=bands,
         cumulative_stakes=cumulative_stakes,
         populated=tuple(band for band, members in enumerate(bands) if members),
+        seats={
+            validator.index: Seat(
+                position,
+                band_of[validator.index],
+                validator.effective_stake_units,
+                validator.consensus_key,
+            )
+            for position, validator in enumerate(anchor.validators.validators)
+        },
     )
 
 

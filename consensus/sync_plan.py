@@ -1,19 +1,22 @@
 """What a newcomer asks for, and what it is told to fetch. Pure functions over a `Reader`, for any thread.
 
-The asker sends a *locator*: ids of its selected chain at growing distances, down to genesis. The answer is a plan: from
-the highest of them on the answerer's own selected chain, chain block by chain block, first what the block merges and
-then the block itself; at the end what the sink does not have in its past. Parents always stand before their children,
-or are in the past of the common block, which whoever names a block has. README, Sync plan, has the protocol.
+The asker sends a *locator*: ids of its selected chain at growing distances, down to its base. The answer is a plan:
+from the highest of them on the answerer's own selected chain, chain block by chain block, first what the block merges
+and then the block itself; at the end what the sink does not have in its past. Parents always stand before their
+children, or are in the past of the common block, which whoever names a block has. README, Sync plan, has the
+protocol.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from consensus.errors import MissingRecord
+from consensus.errors import LocatorPruned, MissingRecord
 from consensus.stores import (
     chain_index,
     index_on_chain,
+    is_chain_ancestor,
     merging_index,
+    read_base,
     read_ghostdag,
     read_head,
     read_header,
@@ -47,21 +50,22 @@ class SyncPlan:
 
 
 def locator(reader: Reader) -> tuple[bytes, ...]:
-    """Ids of the selected chain from the sink down at exponentially growing distances, genesis last.
+    """Ids of the selected chain from the sink down at exponentially growing distances, our base last (genesis, where
+    nothing was pruned).
 
     Empty for an empty store.
     """
-    head = read_head(reader)
-    if head is None:
+    head, base = read_head(reader), read_base(reader)
+    if head is None or base is None:
         return ()
     ids = []
     index, step = head.chain_index, 1
-    while index > 0:
+    while index > base.chain_index:
         ids.append(_chain_block(reader, index))
         if len(ids) >= LOCATOR_DENSE:
             step *= 2
         index -= step
-    ids.append(_chain_block(reader, 0))
+    ids.append(base.block_id)
     return tuple(ids)
 
 
@@ -76,7 +80,8 @@ def plan_after(
     Give a snapshot as `reader`. A chain block is planned together with all that it merges, so a plan may exceed `limit`
     by one merge set, and always makes progress. `antipast_after` is the last plan's `resume_antipast`; it counts only
     when the plan begins at the sink. When no id of `known` is on the chain (a foreign or lying asker), the plan starts
-    after genesis. Errors: `MissingRecord` on an empty or damaged store.
+    after genesis. Errors: `LocatorPruned` when what the asker lacks first is no longer here; `MissingRecord` on an
+    empty or damaged store.
     """
     head = read_head(reader)
     if head is None:
@@ -107,9 +112,17 @@ def plan_after(
 
 def antipast(reader: Reader) -> list[tuple[int, bytes]]:
     """(slot, id) of the blocks that are neither the sink nor in its past, ascending: a topological order, since slots
-    rise from parent to child. Cost: their number and that of the tips."""
-    head = read_head(reader)
-    pending = [tip for tip in read_tips(reader) if head is None or tip != head.id]
+    rise from parent to child. Cost: their number and that of the tips.
+
+    Tips without the base's floor on their chains are left out, with what only they stand on: nobody can merge them.
+    """
+    head, base = read_head(reader), read_base(reader)
+    pending = [
+        tip
+        for tip in read_tips(reader)
+        if (head is None or tip != head.id)
+        and (base is None or is_chain_ancestor(reader, base.floor_id, tip))
+    ]
     seen = set(pending)
     found = []
     while pending:
@@ -130,12 +143,18 @@ def antipast(reader: Reader) -> list[tuple[int, bytes]]:
 
 
 def _common_block(reader: Reader, known: Sequence[bytes]) -> tuple[bytes, int]:
-    """The first of `known` on the selected chain, with its index; genesis when there is none."""
+    """The first of `known` on the selected chain above the base, with its index; genesis when there is none, while it
+    is the base. Errors: `LocatorPruned`."""
+    base = read_base(reader)
+    if base is None:
+        raise MissingRecord("base", b"")
     for block in known[:MAX_LOCATOR_IDS]:
         index = index_on_chain(reader, block)
-        if index is not None:
+        if index is not None and index >= base.chain_index:
             return block, index
-    return _chain_block(reader, 0), 0
+    if base.chain_index:
+        raise LocatorPruned(base.slot)
+    return base.block_id, 0
 
 
 def _chain_block(reader: Reader, index: int) -> bytes:

@@ -7,7 +7,7 @@ from consensus.blocks import MAX_TRANSACTIONS
 from consensus.body_validation import check_expiry
 from consensus.errors import ExpiryTooFar, TransactionExpired
 from consensus.mergeset_execution import MergesetExecutor
-from consensus.params import Params
+from consensus.params import MAX_BLOCK_TOUCHES, Params
 from consensus.virtual import ChangedState
 from ledger.accounts import decode_account
 from ledger.execution import APPLIED, MergedBlock, Outcome
@@ -30,9 +30,18 @@ class BodyBuilder:
     """Fills one body."""
 
     def __init__(
-        self, executor: MergesetExecutor, params: Params, state: StateReader, slot: int, proposer: int
+        self,
+        executor: MergesetExecutor,
+        params: Params,
+        state: StateReader,
+        slot: int,
+        proposer: int,
+        *,
+        finalised_epoch: int,
+        votes_bytes: int,
     ) -> None:
-        """`state` is the new block's own: that of its selected parent with its merge set executed."""
+        """`state` is the new block's own: that of its selected parent with its merge set executed; `finalised_epoch` is
+        of its view; `votes_bytes` is what its votes take."""
         self._executor = executor
         self._params = params
         self._state = state
@@ -40,14 +49,17 @@ class BodyBuilder:
         self._proposer = proposer
         self._changes: dict[bytes, bytes | None] = {}
         self._chosen: list[SignedTransaction] = []
-        self._free_bytes = params.max_block_bytes - HEADER_RESERVE_BYTES
+        self._finalised_epoch = finalised_epoch
+        self._free_bytes = params.max_block_bytes - HEADER_RESERVE_BYTES - votes_bytes
+        self._free_touches = MAX_BLOCK_TOUCHES
         self._held: dict[tuple[bytes, int], SignedTransaction] = {}
         """Candidates whose predecessor has not come yet, by sender and nonce."""
 
     def fill(self, candidates: Iterable[SignedTransaction]) -> tuple[SignedTransaction, ...]:
         """The candidates to carry, in the order given but for those that must wait for a smaller nonce.
 
-        Left out: expired, too large for what is left, nonces with a gap before them, and whatever does not apply.
+        Left out: expired, too large or too heavy for what is left, nonces with a gap before them, and whatever does
+        not apply.
         """
         remaining = iter(candidates)
         while chunk := list(islice(remaining, ROUND_TRANSACTIONS)):
@@ -56,7 +68,7 @@ class BodyBuilder:
 
     def _take_round(self, chunk: Sequence[SignedTransaction]) -> None:
         """Pick what follows on the senders' nonces and fits; keep what applies."""
-        free_bytes = self._free_bytes
+        free_bytes, free_touches = self._free_bytes, self._free_touches
         picked: list[SignedTransaction] = []
         nonces: dict[bytes, int] = {}
         for candidate in chunk:
@@ -71,10 +83,16 @@ class BodyBuilder:
                         self._held.setdefault((sender, nonce), transaction)
                     break
                 size = len(transaction.raw) + TRANSACTION_MARK_BYTES
-                has_room = size <= free_bytes and len(self._chosen) + len(picked) < MAX_TRANSACTIONS
+                touches = self._executor.touches(transaction)
+                has_room = (
+                    size <= free_bytes
+                    and touches <= free_touches
+                    and len(self._chosen) + len(picked) < MAX_TRANSACTIONS
+                )
                 if not has_room or not self._lives(transaction):
                     break
                 free_bytes -= size
+                free_touches -= touches
                 picked.append(transaction)
                 nonces[sender] = nonce + 1
                 transaction = self._held.pop((sender, nonce + 1), None)
@@ -91,11 +109,16 @@ class BodyBuilder:
         self._changes.update(outcome.changes)
         self._chosen.extend(transactions)
         self._free_bytes -= sum(len(transaction.raw) + TRANSACTION_MARK_BYTES for transaction in transactions)
+        self._free_touches -= sum(map(self._executor.touches, transactions))
 
     def _execute(self, transactions: Sequence[SignedTransaction]) -> Outcome:
         merged = [MergedBlock(_NO_BLOCK, self._proposer, True, transactions)]
         return self._executor.execute(
-            ChangedState(self._state, self._changes), merged, self._slot, self._proposer
+            ChangedState(self._state, self._changes),
+            merged,
+            self._slot,
+            self._proposer,
+            finalised_epoch=self._finalised_epoch,
         )
 
     def _nonce_of(self, sender: bytes) -> int:

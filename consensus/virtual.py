@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from consensus.errors import FinalityConflict
 from consensus.ghostdag import GhostdagData
 from consensus.mergeset_execution import MergesetExecutor
 from consensus.stores import ConsensusStores, Status
 from ledger.execution import SKIPPED, MergedBlock, Outcome, Receipt
+from ledger.staking.snapshot import EpochSnapshot, read_snapshot
 from ledger.state import StateReader
 from ledger.state_commitment import StateTree
 from ledger.storage.errors import StoreCorrupted
@@ -106,6 +106,7 @@ class VirtualChain:
         self._disqualified: list[Disqualification] = []
         self._receipts: dict[bytes, tuple[Receipt, ...]] = {}
         """Of the blocks executed since the last commit."""
+        self._snapshots: list[EpochSnapshot] = []
 
     @property
     def state(self) -> StateReader:
@@ -116,11 +117,11 @@ class VirtualChain:
         """The state at `position` as it is now, wherever this moves; readable until the store is written."""
         return StagedState(self._disk, WriteBatch(dict(self.batch.writes)))
 
-    def set_finalised(self, block_id: bytes) -> None:
-        """Never again select a chain without `block_id`. Raises `FinalityConflict` when the present one lacks it."""
-        if not self.stores.dag.reachability.is_chain_ancestor(block_id, self.sink):
-            raise FinalityConflict(block_id, self.sink)
-        self.finalised_id = block_id
+    def take_snapshots(self) -> tuple[EpochSnapshot, ...]:
+        """The epoch snapshots that were written since the last call, in order."""
+        found = tuple(self._snapshots)
+        self._snapshots.clear()
+        return found
 
     # choice -------------------------------------------------------------------------------------------------------
 
@@ -259,6 +260,10 @@ class VirtualChain:
         skipped = self._skipped_own(block, header.slot, header.proposer, outcome)
         if skipped is not None:
             return skipped
+        if self.stores.finality.get(block).transition == block:
+            snapshot = read_snapshot(ChangedState(self.state, outcome.changes))
+            self.stores.epochs.put(block, snapshot)
+            self._snapshots.append(snapshot)
         self.tree.commit(update)
         self._tree_position = block
         ledger.stage_accept(self.batch, block, outcome)
@@ -286,7 +291,14 @@ class VirtualChain:
         if not transactions:
             return None
         own = MergedBlock(block, proposer, True, transactions)
-        result = self.executor.execute(ChangedState(self.state, outcome.changes), [own], slot, proposer)
+        tracker = self.executor.tracker
+        result = self.executor.execute(
+            ChangedState(self.state, outcome.changes),
+            [own],
+            slot,
+            proposer,
+            finalised_epoch=tracker.finalised_epoch(self.stores.finality.get(block).view),
+        )
         for position, receipt in enumerate(result.receipts):
             if receipt.status == SKIPPED:
                 return Disqualification(

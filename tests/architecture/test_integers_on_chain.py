@@ -17,7 +17,7 @@ OFF_CHAIN = (
     "ledger/simulation/",
     "ledger/codegen/",
     "ledger/genesis_text.py",  # JSON for people; what is hashed is the record that it gives
-    "consensus/simulation/",
+    "consensus/simulation/",  # models: delays and shares are floats, chance is seeded; nothing on chain imports it
     "consensus/replay.py",  # reads DAG files for tools and tests
 )
 """Beginnings of paths that belong to the packages but decide nothing on chain."""

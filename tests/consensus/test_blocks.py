@@ -31,6 +31,7 @@ from consensus.body_tree import body_root
 from consensus.errors import BandUnknown, InvalidBlock, UnknownHeaderVersion
 from consensus.header_validation import validate_header_in_isolation
 from consensus.params import MAX_BLOCK_BYTES, MAX_HEADER_BYTES, MAX_PARENTS
+from consensus.votes import votes_root
 from ledger.errors import CodecError, Malformed, NotCanonical, Oversized
 from ledger.keys import KeyPair
 from ledger.transactions import MAX_TRANSACTION_BYTES
@@ -38,7 +39,7 @@ from wnsp.spectrum import BANDS
 
 CHAIN = found_chain()
 GREATEST = 2**63 - 1
-EXAMPLE = ("body root", "block id", "band digest", "public key", "signature")
+EXAMPLE = ("body root", "votes root", "block id", "band digest", "public key", "signature")
 
 
 def _ids(count: int) -> tuple[bytes, ...]:
@@ -46,7 +47,7 @@ def _ids(count: int) -> tuple[bytes, ...]:
 
 
 def _validate(block: Block) -> None:
-    validate_header_in_isolation(block.header, CHAIN.params, CHAIN.schedule.validators, 10)
+    validate_header_in_isolation(block.header, CHAIN.params, CHAIN.schedule, 10)
 
 
 # Encoding
@@ -69,7 +70,7 @@ def test_the_greatest_header_fits_into_its_limit() -> None:
         blue_work=GREATEST,
     )
     raw = encode_header(sign_header(core, CHAIN.keys[0], CHAIN.params.genesis_hash))
-    assert len(raw) == 678 <= MAX_HEADER_BYTES
+    assert len(raw) == 746 <= MAX_HEADER_BYTES
     assert decode_header(raw).slot == GREATEST
 
 
@@ -169,11 +170,11 @@ def test_digests_and_signatures_have_one_length(field: str) -> None:
 def test_C10_a_later_version_is_named_although_its_shape_is_unknown() -> None:
     header = CHAIN.block().header
     fields: list[object] = list(msgspec.structs.astuple(header))
-    later = msgspec.msgpack.encode([2, *fields[1:], bytes(32)])
-    with pytest.raises(UnknownHeaderVersion, match="header version 2, this node knows 1"):
+    later = msgspec.msgpack.encode([3, *fields[1:], bytes(32)])
+    with pytest.raises(UnknownHeaderVersion, match="header version 3, this node knows 2"):
         decode_header(later)
     with pytest.raises(UnknownHeaderVersion):
-        decode_block(b"\x92" + later + b"\x90")
+        decode_block(b"\x93" + later + b"\x90\x90")
 
 
 def test_C10_an_unknown_version_is_both_no_value_of_ours_and_an_invalid_block() -> None:
@@ -229,7 +230,7 @@ def test_every_changed_byte_of_a_header_changes_the_id_or_fails() -> None:
             # Whatever still decodes is another block, and no signature stands behind it.
             assert header_id(header) != block.header_id or header != block.header
             with pytest.raises(InvalidBlock):
-                validate_header_in_isolation(header, CHAIN.params, CHAIN.schedule.validators, GREATEST)
+                validate_header_in_isolation(header, CHAIN.params, CHAIN.schedule, GREATEST)
 
 
 def test_the_signature_covers_the_id_and_the_digest_of_another_family() -> None:
@@ -276,7 +277,7 @@ def test_too_many_parents_cannot_be_signed() -> None:
 def test_the_genesis_block_is_bound_to_every_field_of_its_document() -> None:
     later = msgspec.structs.replace(CHAIN.genesis, genesis_time_ms=CHAIN.genesis.genesis_time_ms + 1)
     other = chain_of(later, CHAIN.keys, CHAIN.accounts)
-    assert other.genesis_block.header.state_root == CHAIN.genesis_block.header.state_root
+    assert other.genesis_block.header.receipts_root != CHAIN.genesis_block.header.receipts_root
     assert other.genesis_block.header_id != CHAIN.genesis_block.header_id
 
 
@@ -292,8 +293,8 @@ def test_the_genesis_block_is_valid_nowhere_else() -> None:
         _validate(CHAIN.genesis_block)
 
 
-def test_the_version_is_one() -> None:
-    assert CHAIN.block().header.version == HEADER_VERSION == 1
+def test_the_version_is_two() -> None:
+    assert CHAIN.block().header.version == HEADER_VERSION == 2
 
 
 # The specification's example
@@ -308,7 +309,7 @@ def test_the_worked_example_of_the_readme_is_what_the_code_gives() -> None:
     }
     key = KeyPair.from_seed(b"\x07" * 32)
     core = HeaderCore(
-        version=1,
+        version=2,
         parents=(b"\x01" * 32, b"\x02" * 32),
         slot=300,
         band=5,
@@ -318,17 +319,20 @@ def test_the_worked_example_of_the_readme_is_what_the_code_gives() -> None:
         state_root=b"\x33" * 32,
         receipts_root=b"\x44" * 32,
         body_root=body_root((b"transaction",)),
+        votes_root=votes_root(()),
+        reveal=b"\x55" * 32,
     )
-    block = sign_block(core, (b"transaction",), key, b"\x11" * 32)
+    block = sign_block(core, (), (b"transaction",), key, b"\x11" * 32)
     values = (
         core.body_root,
+        core.votes_root,
         block.header_id,
         block.header.band_digest,
         key.public_key,
         block.header.signature,
     )
     assert shown == {name: value.hex() for name, value in zip(EXAMPLE, values, strict=True)}
-    assert encode_core(core).startswith(bytes.fromhex("9a0192c420") + b"\x01" * 32)
+    assert encode_core(core).startswith(bytes.fromhex("9c0292c420") + b"\x01" * 32)
     sizes = (len(encode_core(core)), len(encode_header(block.header)), len(encode_block(block)))
-    assert sizes == (180, 280, 295)
+    assert sizes == (248, 348, 364)
     assert [f"{size} bytes" in text for size in sizes] == [True] * 3

@@ -5,12 +5,14 @@ import hashlib
 import msgspec
 import pytest
 from builders.blocks import FoundedChain, found_chain
+from builders.ledger import batch_transfer, block_context
 
 from consensus.blocks import Block, encode_block
 from consensus.body_validation import check_expiry, validate_body_in_context, validate_body_in_isolation
 from consensus.errors import (
     BlockOversized,
     BlockSignatureInvalid,
+    BlockTooHeavy,
     BodyMismatch,
     ExpiryTooFar,
     InvalidBlock,
@@ -19,22 +21,25 @@ from consensus.errors import (
     TransactionExpired,
     TransactionInvalid,
 )
-from consensus.params import MAX_BLOCK_BYTES
+from consensus.params import MAX_BLOCK_BYTES, MAX_BLOCK_TOUCHES
 from consensus.prepare import prepare_block, prepare_decoded
 from ledger.errors import CodecError, FeeTooLow, NotCanonical, UnknownKind, WrongChain
+from ledger.execution import MergedBlock, execute_mergeset
+from ledger.genesis import genesis_state
 from ledger.registry import KindRegistry
+from ledger.transactions import SignedTransaction
 
 CHAIN = found_chain()
 ONE = CHAIN.transfer(0, 1, 5, nonce=0)
 TWO = CHAIN.transfer(0, 2, 6, nonce=1)
 
 
-def _isolated(block: Block, chain: FoundedChain = CHAIN) -> tuple[object, ...]:
+def _isolated(block: Block, chain: FoundedChain = CHAIN) -> tuple[SignedTransaction, ...]:
     return validate_body_in_isolation(block, chain.rules, chain.registry)
 
 
 def _prepared(raw: bytes, now_slot: int = 10) -> object:
-    return prepare_block(raw, CHAIN.params, CHAIN.rules, CHAIN.registry, CHAIN.schedule.validators, now_slot)
+    return prepare_block(raw, CHAIN.params, CHAIN.rules, CHAIN.registry, CHAIN.schedule, now_slot)
 
 
 def test_transactions_come_back_decoded_in_the_blocks_order() -> None:
@@ -51,14 +56,14 @@ def test_another_body_than_the_header_commits_to_is_a_mismatch_and_not_an_invali
 ) -> None:
     block = CHAIN.block(transactions=(ONE.raw,))
     with pytest.raises(BodyMismatch) as caught:
-        _isolated(Block(block.header, block.header_id, body))
+        _isolated(Block(block.header, block.header_id, (), body))
     assert not isinstance(caught.value, InvalidBlock)
 
 
 def test_a_body_of_garbage_is_a_mismatch_before_anything_is_decoded() -> None:
     block = CHAIN.block(transactions=(ONE.raw,))
     with pytest.raises(BodyMismatch):
-        _isolated(Block(block.header, block.header_id, (b"garbage",)))
+        _isolated(Block(block.header, block.header_id, (), (b"garbage",)))
 
 
 def test_C2_a_body_that_makes_the_block_too_large_is_refused() -> None:
@@ -144,14 +149,14 @@ def test_the_faulty_transaction_is_named_by_its_place() -> None:
 def test_a_prepared_block_holds_block_id_and_transactions() -> None:
     block = CHAIN.block(transactions=(ONE.raw, TWO.raw))
     prepared = prepare_block(
-        encode_block(block), CHAIN.params, CHAIN.rules, CHAIN.registry, CHAIN.schedule.validators, 10
+        encode_block(block), CHAIN.params, CHAIN.rules, CHAIN.registry, CHAIN.schedule, 10
     )
     assert (prepared.block, prepared.block_id, prepared.transactions) == (block, block.header_id, (ONE, TWO))
 
 
 def test_our_own_block_is_prepared_like_a_peers() -> None:
     block = CHAIN.block(transactions=(ONE.raw,))
-    own = prepare_decoded(block, CHAIN.params, CHAIN.rules, CHAIN.registry, CHAIN.schedule.validators, 10)
+    own = prepare_decoded(block, CHAIN.params, CHAIN.rules, CHAIN.registry, CHAIN.schedule, 10)
     assert own == _prepared(encode_block(block))
 
 
@@ -159,7 +164,7 @@ def test_the_header_is_judged_before_the_body() -> None:
     block = CHAIN.block(transactions=(b"garbage",))
     forged = msgspec.structs.replace(block.header, signature=bytes(64))
     with pytest.raises(BlockSignatureInvalid):
-        _prepared(encode_block(Block(forged, block.header_id, block.transactions)))
+        _prepared(encode_block(Block(forged, block.header_id, block.votes, block.transactions)))
 
 
 def test_an_early_block_is_kept_for_later_without_a_look_at_its_body() -> None:
@@ -178,3 +183,44 @@ def test_transaction_signatures_are_left_to_the_worker_threads() -> None:
     block = CHAIN.block(transactions=(flipped,))
     assert hashlib.sha256(flipped).digest() != hashlib.sha256(ONE.raw).digest()
     assert len(_isolated(block)) == 1
+
+
+# Weight
+
+
+def _batches(count: int, legs: int) -> tuple[bytes, ...]:
+    """Batch transfers of `legs` legs each to accounts that do not exist, one sender after the other."""
+    return tuple(
+        batch_transfer(
+            CHAIN.accounts[0],
+            CHAIN.rules,
+            nonce,
+            [((nonce * legs + leg + 1_000).to_bytes(20, "big"), 1) for leg in range(legs)],
+            expiry_slot=1_000,
+        ).raw
+        for nonce in range(count)
+    )
+
+
+def test_a_block_touches_a_bounded_number_of_records() -> None:
+    full, rest = divmod(MAX_BLOCK_TOUCHES, 256)
+    most = _batches(full, 256)
+    assert _isolated(CHAIN.block(transactions=most))
+    over = (*most, *(_batches(full + 1, rest + 1)[full:]))
+    with pytest.raises(BlockTooHeavy, match=f"touch {MAX_BLOCK_TOUCHES + 1} records"):
+        _isolated(CHAIN.block(transactions=over))
+
+
+def test_the_heaviest_block_changes_no_more_than_it_may_touch() -> None:
+    """What a block can make everybody execute and commit to is bounded by the sum of its touches."""
+    raws = _batches(MAX_BLOCK_TOUCHES // 256, 256)
+    transactions = _isolated(CHAIN.block(transactions=raws))
+    state = dict(genesis_state(CHAIN.genesis))
+    outcome = execute_mergeset(
+        state,
+        [MergedBlock(bytes(32), 0, True, transactions)],
+        block_context(CHAIN.rules),
+        CHAIN.registry,
+    )
+    assert outcome.applied == len(transactions)
+    assert 5_800 < len(outcome.changes) <= MAX_BLOCK_TOUCHES + len(CHAIN.accounts) + 8

@@ -166,9 +166,9 @@ def test_a_validator_that_is_not_scheduled_gets_no_template() -> None:
     scheduled = CHAIN.schedule.proposer(1, 0)
     other = next(index for index in range(6) if index != scheduled)
     with pytest.raises(SlotNotAvailable):
-        engine.build_block(1, 0, other)
+        engine.build_block(1, 0, other, reveal=CHAIN.reveal(other, 1))
     with pytest.raises(SlotNotAvailable):
-        engine.build_block(0, 0, scheduled)
+        engine.build_block(0, 0, other, reveal=CHAIN.reveal(other, 1))
 
 
 def test_a_failed_write_halts_the_engine_for_good() -> None:
@@ -183,9 +183,9 @@ def test_a_failed_write_halts_the_engine_for_good() -> None:
     for call in (
         lambda: engine.process_block(shop.prepared("a")[0]),
         lambda: engine.process_blocks(()),
-        lambda: engine.build_block(1, 0, CHAIN.schedule.proposer(1, 0) or 0),
+        lambda: engine.build_block(1, 0, CHAIN.schedule.proposer(1, 0) or 0, reveal=bytes(32)),
         lambda: engine.virtual_account(bytes(20)),
-        lambda: engine.set_finalised(engine.genesis_id),
+        lambda: engine.virtual_state(),
     ):
         with pytest.raises(EngineHalted):
             call()
@@ -285,7 +285,7 @@ def propose_on(shop: Workshop, name: str, parents: list[str]) -> PreparedBlock:
     ids = tuple(sorted(shop.id(parent) for parent in parents))
     slot = 1 + max(shop.engine.stores.headers.get(parent).slot for parent in ids)
     core, body = shop.right_contents(ids, slot, 0, (), ())
-    shop.blocks[name] = sign_block(core, body, CHAIN.keys[core.proposer], CHAIN.params.genesis_hash)
+    shop.blocks[name] = sign_block(core, (), body, CHAIN.keys[core.proposer], CHAIN.params.genesis_hash)
     return shop.prepared(name)[0]
 
 

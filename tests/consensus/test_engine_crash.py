@@ -156,7 +156,7 @@ def test_a_store_of_another_genesis_is_refused_by_name() -> None:
 
 
 def test_a_store_of_another_schema_is_refused_by_name() -> None:
-    later = IDENTITY_CODEC.encode(Identity(2, CHAIN.params.genesis_hash))
+    later = IDENTITY_CODEC.encode(Identity(SCHEMA_VERSION + 1, CHAIN.params.genesis_hash))
     with pytest.raises(SchemaMismatch):
         new_engine(CHAIN, store_of({**FULL, IDENTITY_KEY: later}))
     with pytest.raises(SchemaMismatch):

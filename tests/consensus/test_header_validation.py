@@ -42,6 +42,7 @@ from consensus.errors import (
 from consensus.ghostdag import Dag, GhostdagData, GhostdagRules, colour
 from consensus.header_validation import (
     HeaderContext,
+    KnownReveals,
     validate_header_in_context,
     validate_header_in_isolation,
     validate_parents_in_context,
@@ -57,7 +58,7 @@ STRANGER = key_pair(0, "stranger", 0)
 
 
 def _isolated(header: Header, chain: FoundedChain = CHAIN, now_slot: int = NOW) -> None:
-    validate_header_in_isolation(header, chain.params, chain.schedule.validators, now_slot)
+    validate_header_in_isolation(header, chain.params, chain.schedule, now_slot)
 
 
 class _Ledgerless:
@@ -76,6 +77,7 @@ class _Ledgerless:
             lambda block: self.headers[block].slot,
             lambda block: self.dag.data.get(block).selected_parent,
             self.dag.reachability.chain_child_towards,
+            lambda block: chain.genesis_block.header_id,
         )
 
     def _order_key(self, block: bytes, data: GhostdagData) -> tuple[int | bytes, ...]:
@@ -102,6 +104,9 @@ class _Ledgerless:
             parents=[self.headers[parent] for parent in header.parents],
             reachability=self.dag.reachability,
             merge_root=self.roots.root(data.selected_parent),
+            merge_floor=self.roots.floor(data.selected_parent),
+            signer_key=self.chain.keys[header.proposer].public_key,
+            reveals=KnownReveals(),
         )
         validate_header_in_context(header, data, context)
         return data
@@ -163,8 +168,8 @@ def test_slot_zero_belongs_to_genesis() -> None:
 
 def test_an_unknown_validator_is_refused() -> None:
     core = CHAIN.core(proposer=12)
-    with pytest.raises(ValidatorUnknown, match="proposer 12 is none of the 12 validators"):
-        _isolated(sign_block(core, (), STRANGER, CHAIN.params.genesis_hash).header)
+    with pytest.raises(ValidatorUnknown, match="no key known for proposer 12"):
+        _isolated(sign_block(core, (), (), STRANGER, CHAIN.params.genesis_hash).header)
 
 
 def test_L1_a_signature_by_another_key_is_refused() -> None:
@@ -176,7 +181,7 @@ def test_L1_another_validators_signature_is_refused() -> None:
     core = CHAIN.core(slot=3)
     other = CHAIN.keys[(core.proposer + 1) % 12]
     with pytest.raises(BlockSignatureInvalid):
-        _isolated(sign_block(core, (), other, CHAIN.params.genesis_hash).header)
+        _isolated(sign_block(core, (), (), other, CHAIN.params.genesis_hash).header)
 
 
 def test_L1_L3_a_block_of_another_chain_with_the_same_keys_is_refused() -> None:
@@ -423,6 +428,7 @@ def test_merge_roots_are_the_last_chain_blocks_at_the_depth_in_any_order_of_aski
             lambda block: world.headers[block].slot,
             lambda block: world.dag.data.get(block).selected_parent,
             world.dag.reachability.chain_child_towards,
+            lambda block: world.genesis,
         )
         assert {block: roots.root(block) for block in order} == expected
 

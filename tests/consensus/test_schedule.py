@@ -19,13 +19,18 @@ from consensus.schedule import (
     lane_tie,
     validator_set,
 )
+from ledger.staking.snapshot import SnapshotValidator
 from wnsp.spectrum import BAND_COUNT
 
 
 def _set(stakes: list[int]) -> ValidatorSet:
     return validator_set(
-        (index, sha256(bytes([index])).digest(), stake) for index, stake in enumerate(stakes)
+        _entry(index, sha256(bytes([index])).digest(), stake) for index, stake in enumerate(stakes)
     )
+
+
+def _entry(index: int, key: bytes, stake: int) -> SnapshotValidator:
+    return SnapshotValidator(index, key, stake, bytes(32), 0, 512, 0)
 
 
 def _band_stakes(validators: ValidatorSet, bands: tuple[tuple[int, ...], ...]) -> list[int]:
@@ -89,7 +94,7 @@ def test_a_validator_without_stake_does_not_count() -> None:
 
 
 def test_validators_are_found_by_index_also_with_gaps() -> None:
-    validators = validator_set([(7, bytes(32), 5), (2, bytes(32), 6), (40, bytes(32), 7)])
+    validators = validator_set([_entry(7, bytes(32), 5), _entry(2, bytes(32), 6), _entry(40, bytes(32), 7)])
     assert [validator.index for validator in validators.validators] == [2, 7, 40]
     found = validators.find(7)
     assert found is not None and found.stake_units == 5
@@ -98,7 +103,7 @@ def test_validators_are_found_by_index_also_with_gaps() -> None:
 
 def test_one_index_twice_is_refused() -> None:
     with pytest.raises(ValueError):
-        validator_set([(1, bytes(32), 5), (1, bytes(32), 6)])
+        validator_set([_entry(1, bytes(32), 5), _entry(1, bytes(32), 6)])
 
 
 def test_the_digest_tells_sets_apart() -> None:

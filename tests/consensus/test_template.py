@@ -9,6 +9,7 @@ from builders.chain import (
     WALLETS,
     Workshop,
     account_of,
+    address_named,
     devnet,
     feed,
     new_engine,
@@ -22,12 +23,16 @@ from consensus import parent_choice as parent_choice_module
 from consensus.blocks import encode_block
 from consensus.engine import Engine
 from consensus.events import BlockDisqualified, BlockRefused
+from consensus.params import MAX_BLOCK_TOUCHES
 from consensus.parent_choice import MAX_FRUITLESS_TIPS, ParentChoice
 from consensus.prepare import PreparedBlock
 from ledger.transactions import SignedTransaction
+from ledger.transfer import MAX_MEMO_BYTES
 from wnsp.spectrum import BAND_COUNT
 
 CHAIN = devnet()
+LARGE = 1_400
+"""Of the large transactions: more than fit into a block."""
 SHOP = Workshop(CHAIN)
 
 
@@ -300,7 +305,7 @@ def test_the_block_stays_within_its_size() -> None:
     from consensus.params import MAX_BLOCK_BYTES
 
     engine = new_engine(CHAIN)
-    candidates = _large_transactions(100)
+    candidates = _large_transactions(LARGE)
     block = propose(engine, CHAIN, 1, 0, candidates)
     size = len(encode_block(block.block))
     largest = max(len(one.raw) for one in candidates)
@@ -309,20 +314,42 @@ def test_the_block_stays_within_its_size() -> None:
 
 
 def _large_transactions(count: int) -> list[SignedTransaction]:
-    """About 6 kB each: batch transfers of 256 legs by one sender."""
+    """About 400 bytes each: transfers with the longest memo, by one sender. They touch one account each."""
+    from builders.ledger import transfer
+
+    memo = bytes(MAX_MEMO_BYTES)
+    return [
+        transfer(
+            CHAIN.accounts[0],
+            CHAIN.rules,
+            nonce,
+            address_named(CHAIN, "bob"),
+            1,
+            memo=memo,
+            expiry_slot=1_000,
+        )
+        for nonce in range(count)
+    ]
+
+
+def test_the_block_touches_no_more_records_than_it_may() -> None:
     from builders.ledger import batch_transfer
 
     legs = [(number.to_bytes(20, "big"), 1) for number in range(1_000, 1_256)]
-    return [
-        batch_transfer(CHAIN.accounts[0], CHAIN.rules, nonce, legs, expiry_slot=1_000)
-        for nonce in range(count)
+    candidates = [
+        batch_transfer(CHAIN.accounts[0], CHAIN.rules, nonce, legs, expiry_slot=1_000) for nonce in range(40)
     ]
+    engine = new_engine(CHAIN)
+    block = propose(engine, CHAIN, 1, 0, [*candidates, pay("bob", 5, 0)])
+    assert len(block.transactions) == MAX_BLOCK_TOUCHES // 256 + 1
+    assert carried(block)[-1] == pay("bob", 5, 0).id, "what is light enough still fits"
+    feed(engine, [block])
 
 
 def test_a_smaller_transaction_takes_the_room_that_a_larger_one_cannot() -> None:
     engine = new_engine(CHAIN)
     small = pay("bob", 5, 0)
-    block = propose(engine, CHAIN, 1, 0, [*_large_transactions(100), small])
+    block = propose(engine, CHAIN, 1, 0, [*_large_transactions(LARGE), small])
     assert carried(block)[-1] == small.id
 
 
@@ -341,7 +368,7 @@ def test_signing_gives_a_block_that_every_node_takes() -> None:
     engine, other = new_engine(CHAIN), new_engine(CHAIN)
     proposer = CHAIN.schedule.proposer(1, 2)
     assert proposer is not None
-    unsigned = engine.build_block(1, 2, proposer, [pay("alice", 5, 0)])
+    unsigned = engine.build_block(1, 2, proposer, [pay("alice", 5, 0)], reveal=CHAIN.reveal(proposer, 1))
     block = unsigned.sign(CHAIN.keys[proposer])
     feed(other, [prepare(CHAIN, block)])
     assert other.head.id == block.header_id

@@ -17,6 +17,7 @@ import msgspec
 from p2p.addresses import MAX_ADDRESS_CHARACTERS, PeerAddress, Scope, diversity_group, parse_address
 from p2p.errors import AddressBookMalformed, AddressMalformed
 from p2p.network import PeerId
+from p2p.peer_records import SIGNATURE_BYTES, PeerRecord
 
 BUCKETS = 64
 BUCKET_SLOTS = 16
@@ -29,7 +30,9 @@ GIVE_UP_FAILURES = 3
 """An address that failed this often since its last success makes room for a new one."""
 STALE_S = 7 * 86_400
 """So does one whose last success is older than this."""
-MAX_SAVED_BYTES = MAX_ADDRESSES * (MAX_ADDRESS_CHARACTERS + 32)
+RECORD_BYTES = 80
+"""Of a saved record at most: its time and its signature."""
+MAX_SAVED_BYTES = MAX_ADDRESSES * (MAX_ADDRESS_CHARACTERS + 32 + RECORD_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class KnownAddress:
     last_success_s: int | None
     failures: int
     """Dials that failed since the last success."""
+    record: PeerRecord | None = None
+    """The newest that its node has signed, verified; without one the address is dialled but not told."""
 
 
 class AddressBook:
@@ -98,6 +103,13 @@ class AddressBook:
         if entry is not None:
             self._change(address, last_success_s=entry.last_success_s, failures=entry.failures + 1)
 
+    def keep_record(self, record: PeerRecord) -> None:
+        """Keep a verified record of a known address, unless a newer one is there."""
+        entry = self.get(record.address)
+        if entry is not None and (entry.record is None or entry.record.issued_s < record.issued_s):
+            kept = replace(entry, record=record)
+            self._buckets[self._places[record.address]][record.address] = kept
+
     def set_anchors(self, addresses: Sequence[str]) -> None:
         """At most `MAX_ANCHORS` are kept."""
         self._anchors = tuple(addresses[:MAX_ANCHORS])
@@ -121,7 +133,7 @@ class AddressBook:
 
     def to_bytes(self) -> bytes:
         """For the node to keep; holds the key, so the file is for the owner's eyes only."""
-        saved = _SavedBook(1, self._key, tuple(_saved(entry) for entry in self.known()), self._anchors)
+        saved = _SavedBook(2, self._key, tuple(_saved(entry) for entry in self.known()), self._anchors)
         return msgspec.msgpack.encode(saved)
 
     @classmethod
@@ -138,8 +150,11 @@ class AddressBook:
             parsed, peer_id = _checked(line.address)
             if line.address not in book._places:
                 group = diversity_group(parsed)
+                record = None
+                if line.signature is not None:
+                    record = PeerRecord(line.address, line.issued_s, line.signature)
                 entry = KnownAddress(
-                    line.address, peer_id, group, line.added_s, line.last_success_s, line.failures
+                    line.address, peer_id, group, line.added_s, line.last_success_s, line.failures, record
                 )
                 book._place(entry, parsed, now_s=0)
         for anchor in saved.anchors:
@@ -200,17 +215,24 @@ class _SavedAddress(msgspec.Struct, array_like=True, frozen=True, forbid_unknown
     added_s: _Seconds
     last_success_s: _Seconds | None
     failures: Annotated[int, msgspec.Meta(ge=0, le=2**31)]
+    issued_s: _Seconds
+    """Of the record; 0 without one."""
+    signature: Annotated[bytes, msgspec.Meta(min_length=SIGNATURE_BYTES, max_length=SIGNATURE_BYTES)] | None
 
 
 class _SavedBook(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    version: Literal[1]
+    version: Literal[2]
     key: Annotated[bytes, msgspec.Meta(min_length=KEY_BYTES, max_length=KEY_BYTES)]
     entries: Annotated[tuple[_SavedAddress, ...], msgspec.Meta(max_length=MAX_ADDRESSES)]
     anchors: Annotated[tuple[_Text, ...], msgspec.Meta(max_length=MAX_ANCHORS)]
 
 
 def _saved(entry: KnownAddress) -> _SavedAddress:
-    return _SavedAddress(entry.address, entry.added_s, entry.last_success_s, entry.failures)
+    record = entry.record
+    issued_s, signature = (0, None) if record is None else (record.issued_s, record.signature)
+    return _SavedAddress(
+        entry.address, entry.added_s, entry.last_success_s, entry.failures, issued_s, signature
+    )
 
 
 def _checked(address: str) -> tuple[PeerAddress, PeerId]:

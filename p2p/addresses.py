@@ -168,15 +168,13 @@ def may_exchange(address: PeerAddress, with_peer_at: tuple[Scope, ...]) -> bool:
     return any(address.scope in _REACHES[scope] for scope in with_peer_at)
 
 
-def listening_at(observed_endpoint: str, port: int, peer_id: PeerId) -> str | None:
-    """Where a peer that connected to us from `observed_endpoint` can be dialled, given the port that it says it listens
-    on. Only the port is its word, so nobody can send others dialling a third party. None for other transports."""
+def is_at(address: PeerAddress, observed_endpoint: str) -> bool:
+    """Whether `address` lies at the host that a connection comes from; its port may be another. False for names and for
+    other transports. So nobody can send others dialling a third party in his own name."""
     try:
         observed = parse_address(observed_endpoint)
     except AddressMalformed:
-        return None
+        return False
     if observed.scope is Scope.MEMORY:
-        return f"{observed.endpoint}/p2p/{peer_id}"
-    if observed.host is None:
-        return None
-    return f"/ip{observed.host.version}/{observed.host}/tcp/{port}/p2p/{peer_id}"
+        return observed.endpoint == address.endpoint
+    return observed.host is not None and observed.host == address.host

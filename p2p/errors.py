@@ -91,6 +91,14 @@ class AddressBookMalformed(NetworkError):
         self.reason = reason
 
 
+class SavedBansMalformed(NetworkError):
+    """The saved bans are none; delete the file and nobody is banned."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the saved bans cannot be read: {reason}; delete them to start without")
+        self.reason = reason
+
+
 class ProtocolFault(Exception):
     """The peer broke a protocol. Never leaves the package: it becomes `PeerMisbehaved`."""
 

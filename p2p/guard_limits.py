@@ -27,6 +27,8 @@ class GuardLimits:
     send_share: float = 0.8
     """The part of a limit that we use when sending; the rest absorbs jitter and our own publishing."""
     max_inbound: int = 64
+    outbound_peers: int = 8
+    """How many peers we dial; they share a quarter of what we may forward, inbound peers another, all the rest."""
     max_inbound_per_group: int = 2
     """Per /24 of IPv4 or /48 of IPv6 (N1); loopback and private ranges are exempt."""
     max_buckets: int = 8_192

@@ -46,6 +46,7 @@ class GuardedNetwork:
         self._leaving: dict[PeerId, None] = {}
         self._expelled_for: dict[PeerId, str] = {}
         self._leaving_grew = trio.Event()
+        self._banned = trio.Event()
         self._in_flight: dict[PeerId, int] = {}
         self._asking: dict[PeerId, tuple[trio.Semaphore, int]] = {}
         self._incoming: BucketTable[tuple[str, PeerId]] = BucketTable(self._limits.max_buckets)
@@ -66,15 +67,13 @@ class GuardedNetwork:
         self._count("faults_of_peers")
         endpoints = self._endpoints(peer)
         if self._book.report(peer, fault, trio.current_time(), endpoints).newly_banned:
-            self._count("bans")
-            self._expel_banned(fault.value)
+            self._note_ban(fault.value)
 
     def ban(self, peer: PeerId, reason: str, *, duration_s: float | None = None) -> None:
         """Ban at once (24 h if not said otherwise)."""
         endpoints = self._endpoints(peer)
         self._book.ban(peer, trio.current_time(), reason=reason, endpoints=endpoints, duration_s=duration_s)
-        self._count("bans")
-        self._expel_banned(reason)
+        self._note_ban(reason)
 
     def pardon(self, subject: str) -> bool:
         """Lift the ban of a peer id or group; whether there was one."""
@@ -83,6 +82,10 @@ class GuardedNetwork:
     def score(self, peer: PeerId) -> float:
         """0 is spotless, -100 banned."""
         return self._book.score(peer, trio.current_time())
+
+    async def wait_for_ban(self) -> None:
+        """Until the next peer is banned: whoever keeps bans over a restart saves them then."""
+        await self._banned.wait()
 
     def bans(self) -> tuple[Ban, ...]:
         """Bans in force, sorted."""
@@ -104,6 +107,14 @@ class GuardedNetwork:
     def listen_addresses(self) -> tuple[str, ...]:
         """As of the network below."""
         return self._network.listen_addresses
+
+    def sign(self, data: bytes) -> bytes:
+        """As of the network below."""
+        return self._network.sign(data)
+
+    def has_signed(self, peer: PeerId, data: bytes, signature: bytes) -> bool:
+        """As of the network below."""
+        return self._network.has_signed(peer, data, signature)
 
     def topics(self) -> tuple[str, ...]:
         """Topics subscribed to, sorted."""
@@ -136,7 +147,7 @@ class GuardedNetwork:
             verdict = await validator(peer, data)
             if verdict is Verdict.REJECT:
                 self.report(peer, Fault.INVALID)
-            elif verdict is Verdict.ACCEPT and not self._may_forward(topic, cost):
+            elif verdict is Verdict.ACCEPT and not self._may_forward(topic, peer, cost):
                 self._count("gossip_not_forwarded")
                 verdict = Verdict.IGNORE
             return self._judged(verdict)
@@ -278,6 +289,12 @@ class GuardedNetwork:
                 )
         return None
 
+    def _note_ban(self, reason: str) -> None:
+        self._count("bans")
+        self._banned.set()
+        self._banned = trio.Event()
+        self._expel_banned(reason)
+
     def _expel_banned(self, reason: str) -> None:
         now_s = trio.current_time()
         for info in self._network.peers():
@@ -338,9 +355,26 @@ class GuardedNetwork:
     def _sending_rate(self, topic: str) -> Rate:
         return self._limits.gossip.get(topic, self._limits.gossip_default).scaled(self._limits.send_share)
 
-    def _may_forward(self, topic: str, cost: float) -> bool:
-        now_s = trio.current_time()
-        return self._outgoing.bucket((topic, ""), self._sending_rate(topic), now_s).take(cost, now_s)
+    def _may_forward(self, topic: str, peer: PeerId, cost: float) -> bool:
+        """All forwarding shares one bucket. Its lower half is for what each peer is guaranteed, and of that the lower
+        half for the peers that we chose ourselves: so a flood below our limits cannot take the place of what they
+        send."""
+        now_s, rate = trio.current_time(), self._sending_rate(topic)
+        info = self._admitted.get(peer)
+        if info is not None and info.direction == "outbound":
+            guaranteed = rate.scaled(0.25 / self._limits.outbound_peers)
+            key, floor = f"outbound {peer}", 0.0
+        else:
+            guaranteed = rate.scaled(0.25 / self._limits.max_inbound)
+            key, floor = peer, rate.burst / 4
+        own = self._outgoing.bucket((topic, key), guaranteed, now_s)
+        within = own.take(cost, now_s)
+        everybody = self._outgoing.bucket((topic, ""), rate, now_s)
+        if everybody.take(cost, now_s, floor=floor if within else rate.burst / 2):
+            return True
+        if within:
+            own.charge(-cost, now_s)
+        return False
 
     def _reply_cost(self, size: int) -> float:
         return size / self._limits.bytes_per_token

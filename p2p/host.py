@@ -26,7 +26,7 @@ from p2p.errors import (
 from p2p.event_queue import MAX_EVENTS, EventQueue
 from p2p.gossip import Gossip, Topic
 from p2p.gossip_router import Router
-from p2p.identity import key_pair_from_seed, parse_peer_id, peer_id_of
+from p2p.identity import has_signed, key_pair_from_seed, parse_peer_id, peer_id_of, sign_as
 from p2p.library_host import LibraryHost, silence_library_logs
 from p2p.network import Handler, NetworkEvent, PeerId, PeerInfo, PeerMisbehaved, Validator
 from p2p.streams import Requests
@@ -83,6 +83,7 @@ class LibP2PNetwork:
     def __init__(self, config: HostConfig, nursery: trio.Nursery) -> None:
         key_pair = key_pair_from_seed(config.identity_seed)
         self._config = config
+        self._key_pair = key_pair
         self._closed = False
         self._events = EventQueue(max(MAX_EVENTS, 4 * config.max_connections))
         self._dialling: dict[ID, trio.Lock] = {}
@@ -122,6 +123,14 @@ class LibP2PNetwork:
     def listen_addresses(self) -> tuple[str, ...]:
         """What we announce or listen on, with /p2p/<our id> and the real port."""
         return tuple(f"{endpoint}/p2p/{self.peer_id}" for endpoint in self._host.endpoints)
+
+    def sign(self, data: bytes) -> bytes:
+        """Our identity key's signature over `data`, 64 bytes."""
+        return sign_as(self._key_pair, data)
+
+    def has_signed(self, peer: PeerId, data: bytes, signature: bytes) -> bool:
+        """Whether the Ed25519 key inside `peer` made `signature` over `data`."""
+        return has_signed(peer, data, signature)
 
     def topics(self) -> tuple[str, ...]:
         """Topics subscribed to, sorted."""
@@ -255,8 +264,12 @@ async def _bind(endpoints: tuple[str, ...]) -> list[trio.SocketListener]:
 
 @asynccontextmanager
 async def open_network(config: HostConfig) -> AsyncIterator[LibP2PNetwork]:
-    """A listening host. Leaving the block closes every connection, within 3 s. Errors: `BindFailed`, `ValueError`."""
+    """A listening host. Leaving the block closes every connection, within 3 s. Errors: `BindFailed`, `ValueError`,
+    `AddressMalformed` for what cannot be announced."""
     silence_library_logs()
+    for endpoint in config.announce:
+        if parse_address(endpoint).peer_id is not None:
+            raise AddressMalformed(endpoint)
     listeners = await _bind(config.listen)
     async with trio.open_nursery() as nursery:
         network = LibP2PNetwork(config, nursery)

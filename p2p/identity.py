@@ -3,12 +3,17 @@
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.keys import KeyPair
 from libp2p.peer.id import ID
+from nacl.exceptions import BadSignatureError
+from nacl.signing import VerifyKey
 
 SEED_BYTES = 32
+SIGNATURE_BYTES = 64
 
 _SHA256_MULTIHASH = bytes((0x12, 32))
 _IDENTITY_MULTIHASH_CODE = 0x00
 _MAX_INLINE_KEY_BYTES = 42
+_ED25519_ID = bytes.fromhex("002408011220")
+"""An identity multihash of 36 bytes; in it the protobuf of an Ed25519 key, whose 32 bytes follow."""
 
 
 def key_pair_from_seed(seed: bytes) -> KeyPair:
@@ -37,3 +42,28 @@ def parse_peer_id(text: str) -> ID:
     ):
         return peer_id
     raise ValueError(f"{text!r} is no peer id")
+
+
+def sign_as(key_pair: KeyPair, data: bytes) -> bytes:
+    """The Ed25519 signature over `data`, 64 bytes. What is signed begins with a domain tag: Noise and gossip sign with
+    the same key, and neither starts like ours."""
+    signature: bytes = key_pair.private_key.sign(data)
+    return signature
+
+
+def has_signed(peer: str, data: bytes, signature: bytes) -> bool:
+    """Whether the Ed25519 key inside the peer id `peer` made `signature` over `data`. False for ids that hold no such
+    key (those of RSA are hashes), and for whatever is no peer id or no signature."""
+    try:
+        named = parse_peer_id(peer).to_bytes()
+    except ValueError:
+        return False
+    if len(signature) != SIGNATURE_BYTES or len(named) != len(_ED25519_ID) + SEED_BYTES:
+        return False
+    if not named.startswith(_ED25519_ID):
+        return False
+    try:
+        VerifyKey(named[len(_ED25519_ID) :]).verify(data, signature)
+    except BadSignatureError:
+        return False
+    return True

@@ -84,6 +84,14 @@ class Network(Protocol):
         """Multiaddresses with /p2p/<peer id>, as another node would dial them; with the real port."""
         ...
 
+    def sign(self, data: bytes) -> bytes:
+        """Our identity key's Ed25519 signature over `data`: 64 bytes. `data` begins with a domain tag of its use."""
+        ...
+
+    def has_signed(self, peer: PeerId, data: bytes, signature: bytes) -> bool:
+        """Whether `signature` over `data` is of the key that `peer` names; False for whatever is no such thing."""
+        ...
+
     def topics(self) -> tuple[str, ...]:
         """Topics subscribed to, sorted."""
         ...

@@ -21,6 +21,7 @@ from p2p.network import (
     Verdict,
 )
 from p2p.peers import Fault
+from p2p.simulated_identity import has_signed, sign_as
 
 if TYPE_CHECKING:
     from p2p.simulated import SimulatedFabric
@@ -102,6 +103,14 @@ class SimulatedNetwork:
     def listen_addresses(self) -> tuple[str, ...]:
         """One: the endpoint with our id."""
         return (f"{self._endpoint}/p2p/{self._peer_id}",)
+
+    def sign(self, data: bytes) -> bytes:
+        """By the key that belongs to our name."""
+        return sign_as(self._peer_id, data)
+
+    def has_signed(self, peer: PeerId, data: bytes, signature: bytes) -> bool:
+        """By the key that belongs to the name `peer`."""
+        return has_signed(peer, data, signature)
 
     def topics(self) -> tuple[str, ...]:
         """Topics subscribed to, sorted."""

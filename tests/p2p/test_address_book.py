@@ -14,6 +14,7 @@ from p2p.address_book import (
     AddressBook,
 )
 from p2p.errors import AddressBookMalformed, AddressMalformed
+from p2p.peer_records import PeerRecord
 
 KEY = bytes(range(16))
 
@@ -155,6 +156,7 @@ def test_N1_a_saved_book_comes_back_whole_with_its_anchors() -> None:
     for number in range(0, 900, 3):
         book.succeeded(elsewhere(number), now_s=5_000)
         book.failed(elsewhere(number + 1))
+        book.keep_record(PeerRecord(elsewhere(number), 2_000_000_000 + number, bytes([number % 256]) * 64))
     book.set_anchors([elsewhere(number) for number in range(9)])
     again = AddressBook.from_bytes(book.to_bytes())
     assert again.known() == book.known()
@@ -166,6 +168,7 @@ def test_C1_a_damaged_saved_book_is_reported_and_nothing_else_raised() -> None:
     book = AddressBook(KEY)
     for number in range(40):
         book.add(elsewhere(number), now_s=number)
+        book.keep_record(PeerRecord(elsewhere(number), number, bytes(64)))
     book.set_anchors([elsewhere(0)])
     saved = book.to_bytes()
     rng = random.Random(1)

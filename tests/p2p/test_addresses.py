@@ -9,7 +9,7 @@ from p2p.addresses import (
     ban_group,
     ban_groups,
     diversity_group,
-    listening_at,
+    is_at,
     may_exchange,
     parse_address,
     scopes,
@@ -132,8 +132,21 @@ def test_an_address_goes_only_where_it_means_the_same(address: str, peer: str, a
     assert may_exchange(parse_address(address), scopes((peer,))) is allowed
 
 
-def test_a_listening_address_is_the_observed_host_with_the_claimed_port() -> None:
-    assert listening_at("/ip4/203.0.113.7/tcp/55555", 4001, "a") == "/ip4/203.0.113.7/tcp/4001/p2p/a"
-    assert listening_at("/ip6/2001:db8::1/tcp/55555", 4001, "a") == "/ip6/2001:db8::1/tcp/4001/p2p/a"
-    assert listening_at("/memory/x", 1, "a") == "/memory/x/p2p/a"
-    assert listening_at("/quic/what", 1, "a") is None
+@pytest.mark.parametrize(
+    ("address", "observed", "there"),
+    [
+        ("/ip4/203.0.113.7/tcp/4001/p2p/a", "/ip4/203.0.113.7/tcp/55555", True),
+        ("/ip4/203.0.113.7/tcp/4001/p2p/a", "/ip6/::ffff:203.0.113.7/tcp/55555", True),
+        ("/ip6/2001:db8::1/tcp/4001/p2p/a", "/ip6/2001:db8::1/tcp/55555", True),
+        ("/ip4/203.0.113.8/tcp/4001/p2p/a", "/ip4/203.0.113.7/tcp/55555", False),
+        ("/memory/x/p2p/a", "/memory/x", True),
+        ("/memory/y/p2p/a", "/memory/x", False),
+        ("/ip4/203.0.113.7/tcp/4001/p2p/a", "/memory/x", False),
+        ("/dns4/example.org/tcp/1/p2p/a", "/dns4/example.org/tcp/1", False),
+        ("/ip4/203.0.113.7/tcp/4001/p2p/a", "/quic/what", False),
+    ],
+)
+def test_an_address_is_at_the_host_that_a_connection_comes_from(
+    address: str, observed: str, there: bool
+) -> None:
+    assert is_at(parse_address(address), observed) is there

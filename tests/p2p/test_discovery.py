@@ -17,7 +17,9 @@ from p2p.discovery import DialPolicy, keep_connected
 from p2p.errors import AddressMalformed, DialFailed, RequestRefused
 from p2p.network import PeerId
 from p2p.peer_exchange import (
-    MAX_ADDRESSES_IN_REPLY,
+    MAX_RECORDS_IN_REPLY,
+    MAX_REPLY_BYTES,
+    MAX_REQUEST_BYTES,
     PROTOCOL,
     PeersReply,
     PeersRequest,
@@ -25,8 +27,10 @@ from p2p.peer_exchange import (
     exchange_peers,
     serve_peer_exchange,
 )
+from p2p.peer_records import MAX_AGE_S, MAX_AHEAD_S, TOLD_WITHIN_S, PeerRecord, signed_part
 from p2p.peers import Fault
 from p2p.simulated import SimulatedFabric
+from p2p.simulated_identity import sign_as
 from p2p.simulated_network import SimulatedNetwork
 
 
@@ -300,41 +304,76 @@ async def test_two_nodes_that_know_only_the_bootstrap_node_find_each_other() -> 
         nursery.cancel_scope.cancel()
 
 
-@on_virtual_time
-async def test_a_request_and_its_reply_have_the_bytes_of_the_readme() -> None:
-    assert canonical(PeersRequest(1, 32, 4001)) == bytes.fromhex("930120cd0fa1")
-    assert canonical(PeersReply(("/memory/b/p2p/b",))) == bytes.fromhex("9191af") + b"/memory/b/p2p/b"
+def record_of(address: str, issued_s: int = 0, *, signer: str | None = None) -> PeerRecord:
+    """Signed by whom the address names, or by another."""
+    peer_id = signer or parse_address(address).peer_id or ""
+    return PeerRecord(address, issued_s, sign_as(peer_id, signed_part(address, issued_s)))
+
+
+def book_that_knows(*addresses: str, issued_s: int = 0) -> AddressBook:
+    """All of them worked, and their nodes signed them."""
+    book = new_book()
+    for address in addresses:
+        book.add(address, now_s=0)
+        book.succeeded(address, now_s=0)
+        book.keep_record(record_of(address, issued_s))
+    return book
+
+
+def test_a_request_and_its_reply_have_the_bytes_of_the_readme() -> None:
+    signature = sign_as(
+        "b", bytes.fromhex("6e657875732f706565722d7265636f72642f7631000000000065000000") + b"/memory/b/p2p/b"
+    )
+    record = PeerRecord("/memory/b/p2p/b", 0x65000000, signature)
+    assert record == record_of("/memory/b/p2p/b", 0x65000000)
+    written = b"\x93\xaf/memory/b/p2p/b\xce\x65\x00\x00\x00\xc4\x40" + signature
+    assert canonical(PeersRequest(2, 32, ())) == bytes.fromhex("93022090")
+    assert canonical(PeersReply(0x65000001, (record,))) == bytes.fromhex("92ce6500000191") + written
+
+
+def test_the_largest_request_and_reply_are_within_their_limits() -> None:
+    longest = PeerRecord("/" * 256, 2**53, bytes(64))
+    assert len(canonical(PeersRequest(2, 32, (longest,) * 4))) <= MAX_REQUEST_BYTES
+    assert len(canonical(PeersReply(2**53, (longest,) * 32))) <= MAX_REPLY_BYTES
 
 
 @on_virtual_time
 async def test_only_addresses_that_worked_are_told_and_never_more_than_asked_for() -> None:
     async with SimulatedFabric(1) as fabric, in_a_line(fabric, ["a", "b"]) as (a, b):
-        book = new_book()
-        for number in range(100):
+        book = book_that_knows(*(address_of(f"p{number}") for number in range(50, 100)))
+        for number in range(50):
             book.add(address_of(f"p{number}"), now_s=0)
-            if number >= 50:
-                book.succeeded(address_of(f"p{number}"), now_s=0)
+            book.keep_record(record_of(address_of(f"p{number}")))
         await serve_peer_exchange(b, book, Reports(), rng=random.Random(1), clock=clock)
-        for limit in (1, 5, MAX_ADDRESSES_IN_REPLY):
-            reply = await ask_raw(a, "b", canonical(PeersRequest(1, limit, 0)))
-            assert len(reply.addresses) == limit
-            assert all(int(address.rsplit("/p", 1)[1]) >= 50 for address in reply.addresses)
+        for limit in (1, 5, MAX_RECORDS_IN_REPLY):
+            reply = await ask_raw(a, "b", canonical(PeersRequest(2, limit, ())))
+            assert len(reply.records) == limit
+            told = [record.address for record in reply.records if record.address != address_of("b")]
+            assert len(told) == limit - 1
+            assert all(int(address.rsplit("/p", 1)[1]) >= 50 for address in told)
 
 
 @on_virtual_time
-async def test_the_asker_becomes_known_at_its_own_host_unless_it_says_no() -> None:
+async def test_N7_the_asker_becomes_known_at_its_own_host_unless_it_says_no() -> None:
     async with (
         SimulatedFabric(1) as fabric,
         fabric.join("b") as b,
         fabric.join("open", endpoint="/ip4/203.0.113.9/tcp/55555") as listening,
+        fabric.join("liar", endpoint="/ip4/203.0.113.11/tcp/55555") as liar,
         fabric.join("shy", endpoint="/ip4/203.0.113.10/tcp/55555") as shy,
     ):
-        book = new_book()
-        await serve_peer_exchange(b, book, Reports(), rng=random.Random(1), clock=clock)
-        for network, port in ((listening, 4001), (shy, 0)):
+        book, reports = new_book(), Reports()
+        await serve_peer_exchange(b, book, reports, rng=random.Random(1), clock=clock)
+        for network, address in (
+            (listening, "/ip4/203.0.113.9/tcp/4001/p2p/open"),
+            (liar, "/ip4/198.51.100.1/tcp/4001/p2p/liar"),
+            (shy, ""),
+        ):
             await network.connect(address_of("b"))
-            await ask_raw(network, "b", canonical(PeersRequest(1, 5, port)))
+            records = (record_of(address),) if address else ()
+            await ask_raw(network, "b", canonical(PeersRequest(2, 5, records)))
         assert [entry.address for entry in book.known()] == ["/ip4/203.0.113.9/tcp/4001/p2p/open"]
+        assert reports.faults == []
 
 
 @pytest.mark.parametrize(
@@ -350,19 +389,28 @@ async def test_loopback_and_private_addresses_stay_where_they_mean_something(
     asker: str, told: list[str]
 ) -> None:
     async with SimulatedFabric(1) as fabric, fabric.join("b") as b, fabric.join("a", endpoint=asker) as a:
-        book = new_book()
-        for address in (
+        book = book_that_knows(
             "/ip4/127.0.0.1/tcp/1/p2p/loopback",
             "/ip4/192.168.0.1/tcp/1/p2p/private",
             "/ip4/203.0.113.1/tcp/1/p2p/global",
             "/dns4/example.org/tcp/1/p2p/name",
-        ):
-            book.add(address, now_s=0)
-            book.succeeded(address, now_s=0)
+        )
         await serve_peer_exchange(b, book, Reports(), rng=random.Random(1), clock=clock)
         await a.connect(address_of("b"))
-        reply = await ask_raw(a, "b", canonical(PeersRequest(1, 32, 0)))
-        assert sorted(address.rsplit("/", 1)[1] for address in reply.addresses) == told
+        reply = await ask_raw(a, "b", canonical(PeersRequest(2, 32, ())))
+        assert sorted(record.address.rsplit("/", 1)[1] for record in reply.records) == told
+
+
+@on_virtual_time
+async def test_N7_the_answerer_speaks_for_itself_too_so_its_record_stays_fresh() -> None:
+    async with SimulatedFabric(1) as fabric, in_a_line(fabric, ["a", "b"]) as (a, b):
+        await serve_peer_exchange(b, new_book(), Reports(), rng=random.Random(1), clock=clock)
+        book = book_that_knows(address_of("b"))
+        await trio.sleep(MAX_AGE_S)
+        assert await ask_for_addresses(a, book, a.peers()[0], Reports(), now_s=clock()) == 0
+        known = book.get(address_of("b"))
+        assert known is not None and known.record is not None
+        assert MAX_AGE_S <= known.record.issued_s <= clock()
 
 
 async def answering(network: SimulatedNetwork, reply: bytes) -> None:
@@ -371,11 +419,11 @@ async def answering(network: SimulatedNetwork, reply: bytes) -> None:
     async def answer(peer: PeerId, data: bytes) -> bytes:
         return reply
 
-    await network.serve(PROTOCOL, answer, max_request_bytes=10)
+    await network.serve(PROTOCOL, answer, max_request_bytes=MAX_REQUEST_BYTES)
 
 
 @on_virtual_time
-async def test_a_peer_on_the_internet_cannot_send_us_dialling_into_our_own_network() -> None:
+async def test_N7_a_peer_on_the_internet_cannot_send_us_dialling_into_our_own_network() -> None:
     async with (
         SimulatedFabric(1) as fabric,
         fabric.join("a") as a,
@@ -388,10 +436,9 @@ async def test_a_peer_on_the_internet_cannot_send_us_dialling_into_our_own_netwo
             "/dns4/internal.example.org/tcp/80/p2p/x",
             "/memory/x/p2p/x",
             "/ip4/203.0.113.1/tcp/80/p2p/a",
-            "/ip4/203.0.113.1/tcp/80",
             "/ip4/203.0.113.1/tcp/80/p2p/good",
         )
-        await answering(b, canonical(PeersReply(addresses)))
+        await answering(b, canonical(PeersReply(0, tuple(map(record_of, addresses)))))
         await a.connect("/ip4/198.51.100.9/tcp/9/p2p/b")
         book, reports = new_book(), Reports()
         assert await ask_for_addresses(a, book, a.peers()[0], reports, now_s=0) == 1
@@ -399,21 +446,124 @@ async def test_a_peer_on_the_internet_cannot_send_us_dialling_into_our_own_netwo
         assert reports.faults == []
 
 
+def written(*records: PeerRecord, answered_s: int = 0) -> bytes:
+    """A reply."""
+    return canonical(PeersReply(answered_s, records))
+
+
+GOOD = record_of(address_of("x"))
+LATE_S = 10 * MAX_AGE_S
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        record_of(address_of("x"), signer="b"),
+        PeerRecord(GOOD.address, GOOD.issued_s + 1, GOOD.signature),
+        PeerRecord(address_of("y"), GOOD.issued_s, GOOD.signature),
+        PeerRecord("/memory/elsewhere/p2p/x", GOOD.issued_s, GOOD.signature),
+        PeerRecord("/memory/nobody", 0, GOOD.signature),
+        PeerRecord(GOOD.address, 0, sign_as("x", b"/memory/x/p2p/x")),
+    ],
+    ids=[
+        "by another identity",
+        "kept alive",
+        "other id",
+        "other endpoint",
+        "no id",
+        "without the domain tag",
+    ],
+)
+@on_virtual_time
+async def test_N7_a_forged_record_is_refused_with_its_whole_reply_and_costs_score(
+    forged: PeerRecord,
+) -> None:
+    async with SimulatedFabric(1) as fabric, in_a_line(fabric, ["a", "b"]) as (a, b):
+        await answering(b, written(record_of(address_of("good")), forged))
+        book, reports = new_book(), Reports()
+        assert await ask_for_addresses(a, book, a.peers()[0], reports, now_s=0) == 0
+        assert len(book) == 0
+        assert reports.faults == [("b", Fault.INVALID)]
+
+
+@pytest.mark.parametrize(
+    ("age_s", "believed"),
+    [(0, True), (MAX_AGE_S, True), (MAX_AGE_S + 1, False), (-MAX_AHEAD_S, True), (-MAX_AHEAD_S - 1, False)],
+)
+@pytest.mark.parametrize("apart_s", [0, MAX_AHEAD_S, MAX_AHEAD_S + 1])
+@on_virtual_time
+async def test_N7_a_stale_record_is_refused_and_costs_score_unless_the_clocks_differ(
+    apart_s: int, age_s: int, believed: bool
+) -> None:
+    async with SimulatedFabric(1) as fabric, in_a_line(fabric, ["a", "b"]) as (a, b):
+        told = record_of(address_of("x"), LATE_S - age_s)
+        await answering(b, written(told, record_of(address_of("y"), LATE_S), answered_s=LATE_S + apart_s))
+        book, reports = new_book(), Reports()
+        await ask_for_addresses(a, book, a.peers()[0], reports, now_s=LATE_S)
+        assert [entry.peer_id for entry in book.known()] == (["x", "y"] if believed else ["y"])
+        blamed = not believed and apart_s <= MAX_AHEAD_S
+        assert reports.faults == ([("b", Fault.BAD_REPLY)] if blamed else [])
+
+
+@on_virtual_time
+async def test_N7_a_record_is_passed_on_for_twenty_hours_so_that_no_honest_peer_is_blamed() -> None:
+    async with SimulatedFabric(1) as fabric, in_a_line(fabric, ["a", "b"]) as (a, b):
+        known = book_that_knows(address_of("x"), issued_s=0)
+        times = iter([TOLD_WITHIN_S, TOLD_WITHIN_S + 1])
+        await serve_peer_exchange(b, known, Reports(), rng=random.Random(1), clock=lambda: next(times))
+        told = [
+            [record.address for record in (await ask_raw(a, "b", canonical(PeersRequest(2, 9, ())))).records]
+            for _ in range(2)
+        ]
+        assert told == [[address_of("b"), address_of("x")], [address_of("b")]]
+        assert TOLD_WITHIN_S + 2 * MAX_AHEAD_S < MAX_AGE_S
+
+
+@on_virtual_time
+async def test_N7_an_older_record_does_not_replace_a_newer_one() -> None:
+    book = book_that_knows(address_of("x"), issued_s=50)
+    book.keep_record(record_of(address_of("x"), 49))
+    known = book.get(address_of("x"))
+    assert known is not None and known.record == record_of(address_of("x"), 50)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        record_of(address_of("x")),
+        record_of(address_of("a"), signer="x"),
+        PeerRecord("nonsense", 0, GOOD.signature),
+    ],
+    ids=["of another peer", "forged", "no address"],
+)
+@on_virtual_time
+async def test_N7_whoever_asks_in_anothers_name_is_refused_and_loses_score(record: PeerRecord) -> None:
+    async with SimulatedFabric(1) as fabric, in_a_line(fabric, ["a", "b"]) as (a, b):
+        book, reports = new_book(), Reports()
+        await serve_peer_exchange(b, book, reports, rng=random.Random(1), clock=clock)
+        with pytest.raises(RequestRefused, match="did not sign"):
+            await ask_raw(a, "b", canonical(PeersRequest(2, 5, (record,))))
+        assert len(book) == 0
+        assert reports.faults == [("a", Fault.INVALID)]
+
+
 @pytest.mark.parametrize(
     "reply",
     [
         b"",
         b"\xc1",
-        bytes.fromhex("91" + "dc0000"),
-        canonical(PeersReply(())) + b"\0",
-        msgspec.msgpack.encode([["/memory/x/p2p/x"] * 33]),
-        msgspec.msgpack.encode([["/memory/" + "x" * 300]]),
-        msgspec.msgpack.encode([["nonsense"]]),
-        msgspec.msgpack.encode([[b"/memory/x/p2p/x"]]),
-        msgspec.msgpack.encode([["/memory/x/p2p/x"], 1]),
-        b"\x91" * 10_000,
+        bytes.fromhex("9200" + "dc0000"),
+        canonical(PeersReply(0, ())) + b"\0",
+        canonical(PeersReply(0, (GOOD,) * 33)),
+        canonical(PeersReply(0, (PeerRecord("/memory/" + "x" * 300, 0, GOOD.signature),))),
+        canonical(PeersReply(0, (PeerRecord("nonsense", 0, GOOD.signature),))),
+        canonical(PeersReply(0, (PeerRecord(GOOD.address, 0, bytes(63)),))),
+        canonical(PeersReply(0, (PeerRecord(GOOD.address, -1, GOOD.signature),))),
+        msgspec.msgpack.encode([0, [["/memory/x/p2p/x", 0, GOOD.signature, 1]]]),
+        msgspec.msgpack.encode([["/memory/x/p2p/x"]]),
+        b"\x92\x00" + b"\x91" * 10_000,
     ],
-    ids=range(10),
+    ids=range(12),
 )
 @on_virtual_time
 async def test_C6_a_malformed_reply_is_reported_and_teaches_us_nothing(reply: bytes) -> None:
@@ -429,13 +579,15 @@ async def test_C6_a_malformed_reply_is_reported_and_teaches_us_nothing(reply: by
     "request_bytes",
     [
         b"",
-        b"\x93\x01\x00\x00",
-        b"\x93\x01\x21\x00",
-        b"\x93\x02\x05\x00",
-        b"\x92\x01\x05",
-        b"\x93\x01\xcc\x05\x00",
+        b"\x93\x02\x00\x90",
+        b"\x93\x02\x21\x90",
+        b"\x93\x01\x05\x00",
+        b"\x93\x01\x05\x90",
+        b"\x92\x02\x05",
+        b"\x93\x02\xcc\x05\x90",
+        canonical(PeersRequest(2, 5, (GOOD,) * 5)),
     ],
-    ids=range(6),
+    ids=range(8),
 )
 @on_virtual_time
 async def test_C6_a_malformed_request_is_refused_and_reported(request_bytes: bytes) -> None:

@@ -141,7 +141,7 @@ GARBAGE = {
 }
 
 
-async def test_case_8_garbage_instead_of_a_handshake_is_hung_up_on() -> None:
+async def test_N6_case_8_garbage_instead_of_a_handshake_is_hung_up_on() -> None:
     async def send(garbage: bytes) -> None:
         stream = await trio.open_tcp_stream(*endpoint(victim.address))
         try:
@@ -163,7 +163,7 @@ async def test_case_8_garbage_instead_of_a_handshake_is_hung_up_on() -> None:
         assert victim.own_faults() == []
 
 
-async def test_case_9_slowloris_connections_keep_nobody_out_and_are_closed_in_time() -> None:
+async def test_N4_case_9_slowloris_connections_keep_nobody_out_and_are_closed_in_time() -> None:
     async with open_node(1, handshake_timeout_s=2.0) as victim, open_node(2) as honest:
         slow = [await trio.open_tcp_stream(*endpoint(victim.address)) for _ in range(MAX_HANDSHAKES + 22)]
         for stream in slow[::2]:
@@ -200,7 +200,7 @@ async def test_case_10_a_hundred_full_connections_that_come_and_go_use_nothing_u
         await assert_gossip_flows(victim, honest)
 
 
-async def test_case_11_a_hundred_tcp_connections_opened_and_closed_at_once_leave_nothing_behind() -> None:
+async def test_N6_case_11_a_hundred_tcp_connections_opened_and_closed_at_once_leave_nothing_behind() -> None:
     async with open_line(2) as (victim, honest):
         for _ in range(100):
             await (await trio.open_tcp_stream(*endpoint(victim.address))).aclose()
@@ -246,7 +246,7 @@ async def test_case_13_a_message_above_its_topics_limit_costs_the_peer_its_conne
         assert all(len(data) < 100 for data in victim.received)
 
 
-async def test_case_14_a_slow_reader_delays_nobody_and_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_N4_case_14_a_slow_reader_delays_nobody_and_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(yamux_stream, "WRITE_STALL_S", 4.0)
     async with open_line(2) as (victim, honest), open_attacker(victim.address) as attacker:
         attacker.reads = False
@@ -278,7 +278,9 @@ async def test_case_14_a_slow_reader_in_the_minority_is_not_waited_for_at_all(
         await wait_for(lambda: len(one.received) == len(other.received) == 60)
 
 
-async def test_case_14_streams_without_a_word_are_limited_and_reset(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_N4_case_14_streams_without_a_word_are_limited_and_reset(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("p2p.switch.NEGOTIATION_TIMEOUT_S", 0.5)
     async with open_line(2) as (victim, honest), open_attacker(victim.address) as attacker:
         idle = [attacker.connection.open_stream() for _ in range(100)]
@@ -433,7 +435,7 @@ async def test_a_peer_that_pings_and_never_reads_the_answers_is_dropped() -> Non
         await assert_gossip_flows(victim, honest)
 
 
-async def test_prunes_for_made_up_topics_are_not_remembered_and_their_peers_not_dialled() -> None:
+async def test_N7_prunes_for_made_up_topics_are_not_remembered_and_their_peers_not_dialled() -> None:
     async with open_line(2) as (victim, honest), open_attacker(victim.address) as attacker:
         prunes = [
             rpc_pb2.ControlPrune(

@@ -68,7 +68,7 @@ async def test_ten_connects_at_once_make_one_connection() -> None:
         assert right.history_of(left.peer_id) == ["up"]
 
 
-async def test_two_hosts_that_dial_each_other_at_once_are_one_peer_to_each_other() -> None:
+async def test_N8_two_hosts_that_dial_each_other_at_once_are_one_peer_to_each_other() -> None:
     async with open_node(1) as left, open_node(2) as right:
         for round_number in range(5):
             async with trio.open_nursery() as nursery:
@@ -168,7 +168,7 @@ async def test_a_port_where_nobody_listens_fails_the_dial() -> None:
             await node.network.connect(address)
 
 
-async def test_another_peer_than_the_one_dialled_fails_the_dial() -> None:
+async def test_N8_another_peer_than_the_one_dialled_fails_the_dial() -> None:
     async with open_node(1) as node, open_node(2) as other, open_node(3) as expected:
         host, port = endpoint(other.address)
         with pytest.raises(DialFailed, match="does not correspond"):
@@ -176,7 +176,7 @@ async def test_another_peer_than_the_one_dialled_fails_the_dial() -> None:
         assert node.connected() == []
 
 
-async def test_a_listener_that_says_nothing_fails_the_dial_in_time() -> None:
+async def test_N4_a_listener_that_says_nothing_fails_the_dial_in_time() -> None:
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
         mute.listen()
@@ -186,7 +186,7 @@ async def test_a_listener_that_says_nothing_fails_the_dial_in_time() -> None:
                 await node.network.connect(address)
 
 
-async def test_dialling_ourselves_is_refused() -> None:
+async def test_N8_dialling_ourselves_is_refused() -> None:
     async with open_node(1) as node:
         with pytest.raises(DialFailed, match="ourselves"):
             await node.network.connect(node.address)
@@ -203,7 +203,7 @@ async def test_no_more_peers_than_the_limit_get_in() -> None:
         await assert_gossip_flows(hub, a, b)
 
 
-async def test_inbound_peers_leave_room_for_outbound_ones() -> None:
+async def test_N1_inbound_peers_leave_room_for_outbound_ones() -> None:
     async with open_node(1, max_connections=2) as hub, open_node(2) as caller, open_node(3) as called:
         await caller.network.connect(hub.address)
         await wait_for(hub.connected)
@@ -246,7 +246,7 @@ async def test_places_are_given_back_so_hundreds_may_come_and_go() -> None:
         await assert_gossip_flows(hub, visitor)
 
 
-async def test_a_peer_that_comes_back_before_its_old_connection_is_noticed_replaces_it() -> None:
+async def test_N8_a_peer_that_comes_back_before_its_old_connection_is_noticed_replaces_it() -> None:
     async with open_node(1) as victim, open_attacker(victim.address, 5, runs=False) as silent:
         await wait_for(victim.connected)
         async with open_node(5) as restarted:

@@ -67,7 +67,7 @@ async def test_fifty_requests_at_once_wait_for_ten_places_and_all_are_answered()
         assert most <= streams.MAX_IN_FLIGHT
 
 
-async def test_an_eleventh_request_of_one_peer_is_refused_not_queued() -> None:
+async def test_N5_an_eleventh_request_of_one_peer_is_refused_not_queued() -> None:
     async with open_node(1) as victim:
         entered, go_on = [], trio.Event()
 
@@ -96,7 +96,7 @@ async def test_a_request_above_the_limit_fails_and_is_the_askers_fault() -> None
         assert reply == b"still"
 
 
-async def test_a_request_that_claims_four_gigabytes_is_not_waited_for() -> None:
+async def test_N5_a_request_that_claims_four_gigabytes_is_not_waited_for() -> None:
     async with open_node(1) as victim, open_attacker(victim.address) as attacker:
         stream = await attacker.open(ECHO)
         await stream.write(b"\xff\xff\xff\xff")
@@ -112,7 +112,7 @@ async def test_a_reply_above_the_askers_limit_fails_and_is_the_answerers_fault()
         await wait_for(lambda: left.faults_of(right.peer_id) == ["oversized"])
 
 
-async def test_a_reply_above_our_own_limit_is_our_own_fault_and_not_sent() -> None:
+async def test_N5_a_reply_above_our_own_limit_is_our_own_fault_and_not_sent() -> None:
     async with open_line(2) as (left, right):
 
         async def gush(peer: PeerId, data: bytes) -> bytes:
@@ -222,7 +222,7 @@ async def test_a_kept_stream_that_the_peer_has_closed_is_replaced_without_an_err
         assert opened == [ECHO, ECHO]
 
 
-async def test_a_request_that_comes_in_drops_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_N4_a_request_that_comes_in_drops_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "REQUEST_READ_S", 0.2)
     async with open_node(1) as victim, open_attacker(victim.address) as attacker:
         stream = await attacker.open(ECHO)

@@ -6,8 +6,9 @@ WORKERS ?= 2
 SEED ?= 1
 SECONDS ?= 300
 INPUTS ?= 100000
+CUTS ?= 2000
 
-.PHONY: env devnet test check bench fuzz sim soak clean
+.PHONY: env devnet test check bench fuzz sim soak powercut interop clean
 
 env: .venv/.ready
 
@@ -24,7 +25,15 @@ env: .venv/.ready
 devnet: env
 	$(BIN)/nexus devnet up
 
+# js-libp2p for tests/interop. Where npm or its registry is absent, that test is skipped and says so.
+INTEROP := tests/interop/node_modules/.ready
+
+$(INTEROP): tests/interop/package-lock.json
+	cd tests/interop && npm ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
 test: env check
+	@if command -v npm >/dev/null; then timeout 120 $(MAKE) --no-print-directory $(INTEROP) || echo "js-libp2p could not be installed"; fi
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 check: env
@@ -45,6 +54,12 @@ sim: env
 soak: env
 	$(BIN)/python tests/network/run_soak.py --seed $(SEED)
 
+powercut: env
+	NEXUS_POWER_CUTS=$(CUTS) $(BIN)/pytest --timeout 7200 tests/faults/test_power_cut.py
+
+interop: env $(INTEROP)
+	$(BIN)/pytest tests/interop
+
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .hypothesis .pytest_cache dist
+	rm -rf tests/interop/node_modules .venv .mypy_cache .ruff_cache .hypothesis .pytest_cache dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""`nexus db`: a data directory, while no node runs on it. Reads only."""
+"""`nexus db`: a data directory, while no node runs on it. Only `repair` and `prune` write."""
 
 import argparse
 from collections.abc import Iterator
@@ -22,7 +22,23 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     check.set_defaults(call=_check)
     audit = commands.add_parser("audit", help="count every balance again; exit 4 when a unit is missing")
     audit.set_defaults(call=_audit)
-    for command in (check, audit):
+    repair = commands.add_parser(
+        "repair", help="copy a refused store aside and cut it back to what is whole; or say how to sync anew"
+    )
+    repair.set_defaults(call=_repair)
+    prune = commands.add_parser(
+        "prune", help="remove the blocks that nothing needs any more; or say what would go"
+    )
+    prune.set_defaults(call=_prune)
+    prune.add_argument("--dry-run", action="store_true", help="change nothing: say what would go")
+    prune.add_argument(
+        "--retention-slots",
+        type=int,
+        default=0,
+        metavar="N",
+        help="slots below the finalised checkpoint to keep, if more than the network's own number",
+    )
+    for command in (check, audit, repair, prune):
         command.add_argument("--node", type=int, metavar="N", help="the devnet's node number, from 1")
         add_common_options(command)
 
@@ -39,18 +55,26 @@ def _node_directory(options: argparse.Namespace) -> Path:
     return directory / f"node{options.node}"
 
 
+def _store_directory(options: argparse.Namespace) -> tuple[Path, Path]:
+    """(data directory, its store). `--dir` may also name the store itself, as the store's own errors do."""
+    from ledger.storage.log_check import holds_database
+    from node.layout import database_directory
+
+    directory = _node_directory(options)
+    if holds_database(directory) and not database_directory(directory).exists():
+        return directory.parent, directory
+    return directory, database_directory(directory)
+
+
 @contextmanager
 def _opened(options: argparse.Namespace) -> Iterator["Database"]:
     """The database, opened without creating one. Errors: `CommandFailed` STORE with the store's own words."""
     from consensus.stores import SCHEMA_VERSION
     from ledger.storage.database import Database
     from ledger.storage.errors import StoreError
-    from node.layout import database_directory
 
     try:
-        database = Database(
-            database_directory(_node_directory(options)), schema_version=SCHEMA_VERSION, create=False
-        )
+        database = Database(_store_directory(options)[1], schema_version=SCHEMA_VERSION, create=False)
         try:
             yield database
         finally:
@@ -60,48 +84,44 @@ def _opened(options: argparse.Namespace) -> Iterator["Database"]:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from consensus.commit_chain import read_commit_chain
-    from consensus.errors import ConsensusFault
-    from consensus.stores import blocks_by_slot, read_block, read_ghostdag, read_head
-    from ledger.state_commitment import StateTree
-    from ledger.storage.state_store import LedgerStore
+    from consensus.store_check import check_store
 
     with _opened(options) as database:
-        faults: list[str] = []
-        result: dict[str, Any] = {"keys": database.verify()}
-        try:
-            result["commits"] = read_commit_chain(database).sequence
-            head = read_head(database)
-            blocks = 0
-            for entry in blocks_by_slot(database):
-                blocks += 1
-                if read_block(database, entry.block_id) is None:
-                    faults.append(f"block {entry.block_id.hex()} of slot {entry.slot} has no header or body")
-                if read_ghostdag(database, entry.block_id) is None:
-                    faults.append(f"block {entry.block_id.hex()} of slot {entry.slot} has no colouring")
-            result["blocks"] = blocks
-            if head is None:
-                faults.append("there is no chain head")
-            else:
-                tree = StateTree.build(LedgerStore(database).state())
-                result |= {"head": head.id.hex(), "state_keys": len(tree), "state_root": tree.root.hex()}
-                if tree.root != head.state_root:
-                    faults.append(
-                        f"the state's root is {tree.root.hex()}, the head says {head.state_root.hex()}"
-                    )
-        except ConsensusFault as error:
-            faults.append(str(error))
-    result["faults"] = faults
+        keys = database.verify()
+        checked = check_store(database)
+    result: dict[str, Any] = {"keys": keys}
+    if checked.commits is not None:
+        result["commits"] = checked.commits
+    if checked.blocks is not None:
+        result["blocks"] = checked.blocks
+    if checked.head is not None and checked.state_root is not None:
+        result |= {
+            "head": checked.head.id.hex(),
+            "state_keys": checked.state_keys,
+            "state_root": checked.state_root.hex(),
+        }
+    result["faults"] = list(checked.faults)
     lines = [f"{name.replace('_', ' ')}: {value}" for name, value in result.items() if name != "faults"]
-    lines += faults or ["whole"]
+    lines += checked.faults or ["whole"]
     print_result(options, result, "\n".join(lines))
-    if faults:
+    if checked.faults:
         raise CommandFailed(
             ExitCode.STORE,
-            f"{len(faults)} faults; move the db folder of {_node_directory(options)} aside, keep the rest: "
-            "the node then syncs the chain again from its peers",
+            f"{len(checked.faults)} faults; next run `nexus db repair --dir {_node_directory(options)}`",
         )
     return ExitCode.OK
+
+
+def _repair(options: argparse.Namespace) -> int:
+    from cli.db_repair import repair
+
+    return repair(options, *_store_directory(options))
+
+
+def _prune(options: argparse.Namespace) -> int:
+    from cli.db_prune import prune
+
+    return prune(options, *_store_directory(options))
 
 
 def _audit(options: argparse.Namespace) -> int:
@@ -117,6 +137,7 @@ def _audit(options: argparse.Namespace) -> int:
         "reserved_units": str(report.reserved_units),
         "circulating_units": str(report.circulating_units),
         "fee_credits_units": str(report.fee_credits_units),
+        "staked_units": str(report.staked_units),
         "system_accounts": {name: str(units) for name, units in report.system_balances.items()},
         "faults": list(report.faults),
     }
@@ -124,7 +145,8 @@ def _audit(options: argparse.Namespace) -> int:
         f"{report.accounts} accounts hold {format_nxt(report.total_units)} NXT, "
         f"{format_nxt(MAX_SUPPLY_UNITS)} exist",
         f"in reserves {format_nxt(report.reserved_units)}, circulating {format_nxt(report.circulating_units)}",
-        f"fee credits {format_nxt(report.fee_credits_units)}",
+        f"fee credits {format_nxt(report.fee_credits_units)}, "
+        f"stakes and their rewards {format_nxt(report.staked_units)}",
     ]
     lines += list(report.faults) or ["exact to the unit"]
     print_result(options, result, "\n".join(lines))

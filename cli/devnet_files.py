@@ -3,7 +3,7 @@
 DIR/genesis.json        the chain
 DIR/wallets/NAME.json   alice, bob, carol: funded in genesis
 DIR/load.json           seed of the accounts that `devnet load` sends from, funded in genesis
-DIR/nodeN/              data directory of node N: genesis.json, validators.json, identity.json, store, node.log
+DIR/nodeN/              data directory of node N: genesis.json, validators.json, operator.json, store, node.log
 DIR/devnet.json         the nodes: number, directory, URLs, process id; replaced atomically
 """
 
@@ -27,6 +27,8 @@ WALLETS = ("alice", "bob", "carol")
 WALLET_NXT = 10_000
 LOAD_ACCOUNTS = 256
 LOAD_NXT = 100
+OPERATOR_NXT = 10
+"""Of each node's own account: enough for the fees of some hundred reports of faults."""
 STAKE_NXT = 10_000
 """A validator's stake; less when there are so many that TREASURY could not pay."""
 ALL_STAKES_NXT = 400_000
@@ -90,7 +92,8 @@ def create_devnet(
     from ledger.genesis import GenesisValidator, new_genesis
     from ledger.genesis_text import genesis_to_json
     from ledger.keys import KeyPair
-    from node.keystore import write_validator_keys
+    from ledger.onion import MAX_ONION_LAYERS, onion_layer, onion_secret
+    from node.keystore import write_identity, write_validator_keys
 
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -104,6 +107,9 @@ def create_devnet(
     _write_private(directory / "load.json", {"seed": secrets.token_hex(32)})
     for key in load_keys(directory, LOAD_ACCOUNTS):
         allocations[address_of(key.public_key)] = LOAD_NXT * UNITS_PER_NXT
+    operators = [secrets.token_bytes(32) for _ in range(nodes)]
+    for seed in operators:
+        allocations[address_of(KeyPair.from_seed(seed).public_key)] = OPERATOR_NXT * UNITS_PER_NXT
     keys = [KeyPair.from_seed(secrets.token_bytes(32)) for _ in range(validators)]
     stake = min(STAKE_NXT, ALL_STAKES_NXT // validators) * UNITS_PER_NXT
     genesis = new_genesis(
@@ -113,7 +119,16 @@ def create_devnet(
         slot_ms=slot_ms,
         epoch_slots=EPOCH_SLOTS,
         allocations=tuple(sorted(allocations.items())),
-        validators=tuple(GenesisValidator(key.public_key, address_of(key.public_key), stake) for key in keys),
+        validators=tuple(
+            GenesisValidator(
+                key.public_key,
+                address_of(key.public_key),
+                stake,
+                onion_layer(onion_secret(key.seed, 0), MAX_ONION_LAYERS),
+                MAX_ONION_LAYERS,
+            )
+            for key in keys
+        ),
     )
     document = genesis_to_json(genesis)
     (directory / "genesis.json").write_text(document, encoding="utf-8")
@@ -124,6 +139,7 @@ def create_devnet(
         node_directory.mkdir(exist_ok=True, mode=0o700)
         (node_directory / "genesis.json").write_text(document, encoding="utf-8")
         write_validator_keys(node_directory / "validators.json", own)
+        write_identity(node_directory / "operator.json", operators[number - 1])
         entries.append(
             {
                 "number": number,

@@ -76,3 +76,17 @@ def read_wallet(directory: Path, name: str) -> KeyPair:
 def wallet_names(directory: Path) -> list[str]:
     """Names of the wallets in the directory, sorted."""
     return sorted(path.stem for path in (directory / "wallets").glob("*.json"))
+
+
+def resolve_address(directory: Path, account: str, prefix: str) -> bytes:
+    """The 20-byte address of a wallet's name or of an address in text. Errors: `CommandFailed`."""
+    from ledger.addresses import address_of, decode_address
+    from ledger.errors import AddressMalformed
+
+    # An address is longer than a wallet's name may be, so the two don't meet.
+    if len(account) <= MAX_NAME_CHARACTERS:
+        return address_of(read_wallet(directory, account).public_key)
+    try:
+        return decode_address(prefix, account)
+    except AddressMalformed as error:
+        raise CommandFailed(ExitCode.USAGE, str(error)) from None

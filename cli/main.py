@@ -21,7 +21,7 @@ GROUPS = {
     "devnet": "a private network on this machine: up, status, kill, heal, load, down",
     "wallet": "keys, balances, transfers",
     "chain": "head, blocks, the DAG, transactions",
-    "validator": "validator keys",
+    "validator": "validator keys, remote signer, slashing protection",
     "db": "check and audit a data directory",
     "lab": "experiments: replay a DAG file",
     "config": "the configuration and where each value comes from",

@@ -1,10 +1,12 @@
-"""`nexus validator`: the keys a node signs blocks with."""
+"""`nexus validator`: the keys a node signs with, the signer that holds them, and what it signed."""
 
 import argparse
 from pathlib import Path
 
 from cli.connection import add_common_options, print_result
 from cli.exits import CommandFailed, ExitCode
+from cli.validator_signing import add_signing_commands
+from cli.validator_staking import add_staking_commands
 
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
@@ -16,6 +18,8 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     )
     add_common_options(keys)
     keys.set_defaults(call=_keys)
+    add_signing_commands(commands)
+    add_staking_commands(commands)
 
 
 def _keys(options: argparse.Namespace) -> int:

@@ -4,22 +4,21 @@ The wall clock says which slot it is, trio's clock says how long to sleep, and t
 a slot, so a clock that steps costs at most the slots that it skips. A slot is taken up once; when the clock has
 stepped back we wait, and the signer would refuse anyway (reliability.md R16).
 
-Template, claim of the slot and signature are one job on the writer; then the block takes the same way in as a peer's,
-and is gossiped when it is in our own DAG, on disk.
+The template is a job on the writer. The signature is not: the signer writes its record to a disk or asks another
+process, and the chain goes on meanwhile. Then the block takes the same way in as a peer's, and is gossiped when it is
+in our own DAG, on disk. What the signer would refuse is asked before the template, from memory.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import trio
 
-from consensus.blocks import Block
-from consensus.engine import Engine
+from consensus.blocks import Block, with_body
 from consensus.errors import NoParentUsable, SlotNotAvailable
 from consensus.params import slot_at, slot_start_ms
 from consensus.prepare import PreparedBlock, prepare_decoded
-from ledger.keys import KeyPair
-from ledger.transactions import SignedTransaction
+from consensus.votes import Vote
+from ledger.storage.fail_points import fail_point
 from node.chain_context import ChainContext
 from node.chain_writer import ChainWriter, ChainWriterClosed
 from node.flows.block_intake import BlockIntake
@@ -28,17 +27,26 @@ from node.flows.sync import Synchroniser
 from node.logs import Log
 from node.mempool import Mempool
 from node.metrics import Metrics
-from node.signer import AlreadySigned, BlockSigner
+from node.signing.errors import (
+    AlreadySigned,
+    DoppelgangerSeen,
+    DoppelgangerWait,
+    KeyUnknown,
+    SignerUnavailable,
+    SigningRefused,
+)
+from node.signing.guard import OwnValidators, SigningGuard
 
 SHORTEST_SLEEP_S = 0.001
 
 
-@dataclass(frozen=True, slots=True)
-class OwnValidator:
-    """A validator whose key we hold."""
-
-    index: int
-    key: KeyPair
+_RESULTS: tuple[tuple[type[SigningRefused], str], ...] = (
+    (AlreadySigned, "signed_before"),
+    (DoppelgangerWait, "waiting"),
+    (DoppelgangerSeen, "doppelganger"),
+    (SignerUnavailable, "signer_unavailable"),
+)
+"""What `nexus_proposals_total` counts a refusal as; any other is `refused`."""
 
 
 class BlockProducer:
@@ -47,25 +55,27 @@ class BlockProducer:
     def __init__(
         self,
         chain: ChainContext,
-        validators: Sequence[OwnValidator],
-        signer: BlockSigner,
+        own: OwnValidators,
+        signer: SigningGuard,
         writer: ChainWriter,
         intake: BlockIntake,
         relay: BlockRelay,
         synchroniser: Synchroniser,
         mempool: Mempool,
+        offered_votes: Callable[[int], tuple[Vote, ...]],
         *,
         metrics: Metrics,
         log: Log,
     ) -> None:
         self._chain = chain
-        self._keys = {validator.index: validator.key for validator in validators}
+        self._own = own
         self._signer = signer
         self._writer = writer
         self._intake = intake
         self._relay = relay
         self._synchroniser = synchroniser
         self._mempool = mempool
+        self._offered_votes = offered_votes
         self._metrics = metrics
         self._log = log
         self._last_slot = chain.now_slot()
@@ -75,7 +85,7 @@ class BlockProducer:
         """Propose until cancelled."""
         while True:
             slot = await self._next_slot()
-            lanes = self._chain.schedule.of_slot(slot).lanes_of(self._keys, slot)
+            lanes = self._chain.schedule.of_slot(slot).lanes_of(self._own.at(slot), slot)
             for band, index in lanes:
                 if not self._synchroniser.may_propose:
                     self._metrics.proposals.labels("synchronising").inc()
@@ -107,26 +117,35 @@ class BlockProducer:
     def _missed(self, slot: int) -> int:
         """Our lanes between the last slot taken up and `slot`; of at most 64 slots, or a jump would take long."""
         first = max(self._last_slot + 1, slot - 64, 1)
-        return len(self._chain.schedule.lanes_of(self._keys, range(first, slot)))
+        return sum(
+            len(self._chain.schedule.of_slot(one).lanes_of(self._own.at(one), one))
+            for one in range(first, slot)
+        )
 
     async def _propose(self, slot: int, band: int, index: int) -> None:
-        params, key = self._chain.params, self._keys[index]
-        candidates = self._mempool.candidates(band, slot, limit_bytes=params.max_block_bytes)
+        params, key = self._chain.params, self._own.at(slot)[index]
+        refusal = self._signer.refusal(key, slot)
+        if refusal is not None:
+            self._refused(slot, band, refusal)
+            return
         started_s = trio.current_time()
         try:
-            block = await self._writer.call(
-                lambda engine: self._make(engine, slot, band, index, key, candidates),
-                expected=(AlreadySigned, SlotNotAvailable, NoParentUsable),
+            reveal = await self._reveal(slot, index, key)
+            votes = self._offered_votes(slot)
+            candidates = self._mempool.candidates(band, slot, limit_bytes=params.max_block_bytes)
+            unsigned = await self._writer.call(
+                lambda engine: engine.build_block(slot, band, index, candidates, votes, reveal=reveal),
+                expected=(SlotNotAvailable, NoParentUsable),
             )
-        except AlreadySigned as error:
-            self._metrics.double_sign_prevented.inc()
-            self._metrics.proposals.labels("signed_before").inc()
-            self._log.warning("slot was signed for before", slot=slot, band=band, error=str(error))
+            header = await self._signer.sign_block(key, unsigned.core)
+        except SigningRefused as error:
+            self._refused(slot, band, error)
             return
         except (SlotNotAvailable, NoParentUsable) as error:
             self._metrics.proposals.labels("failed").inc()
             self._log.warning("block could not be made", slot=slot, band=band, error=str(error))
             return
+        block = with_body(header, unsigned.votes, [transaction.raw for transaction in unsigned.transactions])
         self._metrics.validation_seconds.labels("template").observe(trio.current_time() - started_s)
         refused = (await self._intake.take([self._prepared(block, slot)]))[0]
         if refused is not None:
@@ -142,26 +161,30 @@ class BlockProducer:
             validator=index,
             transactions=len(block.transactions),
         )
+        fail_point("block_publish_before")
         await self._relay.publish(block)
+        fail_point("block_publish_after")
 
-    def _make(
-        self,
-        engine: Engine,
-        slot: int,
-        band: int,
-        index: int,
-        key: KeyPair,
-        candidates: Sequence[SignedTransaction],
-    ) -> Block:
-        """On the writer. Errors: `AlreadySigned`, `SlotNotAvailable`, `NoParentUsable`."""
-        if slot <= self._signer.last_slot(key.public_key):
-            # Known before any work; the claim below is what makes sure.
-            self._signer.claim(key.public_key, slot)
-        unsigned = engine.build_block(slot, band, index, candidates)
-        return self._signer.sign_once(key, slot, unsigned.sign)
+    async def _reveal(self, slot: int, index: int, key: bytes) -> bytes:
+        """The validator's onion layer of the slot's epoch. Errors: `SigningRefused`."""
+        schedule = self._chain.schedule.of_slot(slot)
+        validator = schedule.validators.find(index)
+        if validator is None:
+            raise KeyUnknown(key)
+        peeled = schedule.epoch - validator.onion_epoch
+        return await self._signer.reveal(key, validator.onion_generation, validator.onion_layers - peeled)
+
+    def _refused(self, slot: int, band: int, error: SigningRefused) -> None:
+        result = next((name for kind, name in _RESULTS if isinstance(error, kind)), "refused")
+        self._metrics.proposals.labels(result).inc()
+        if isinstance(error, AlreadySigned):
+            self._metrics.double_sign_prevented.inc()
+            self._log.warning("slot was signed for before", slot=slot, band=band, error=str(error))
+        elif isinstance(error, DoppelgangerWait):
+            self._log.debug("block was not signed", slot=slot, band=band, error=str(error))
+        else:
+            self._log.warning("block was not signed", slot=slot, band=band, error=str(error))
 
     def _prepared(self, block: Block, slot: int) -> PreparedBlock:
         chain = self._chain
-        return prepare_decoded(
-            block, chain.params, chain.rules, chain.registry, chain.schedule.validators, slot
-        )
+        return prepare_decoded(block, chain.params, chain.rules, chain.registry, chain.schedule, slot)

@@ -24,7 +24,8 @@ import trio
 from consensus.engine import Engine
 from consensus.events import BlockRefused, Event
 from consensus.prepare import PreparedBlock
-from consensus.stores import Head
+from consensus.stores import Base, Head
+from consensus.votes import Checkpoint
 from node.env import Workers
 
 MAX_QUEUED_REQUESTS = 256
@@ -161,6 +162,16 @@ class ChainWriter:
         return self._engine.head
 
     @property
+    def finalised(self) -> Checkpoint:
+        """The finalised checkpoint; genesis at first."""
+        return self._engine.finalised
+
+    @property
+    def base(self) -> Base:
+        """The lowest chain block that is kept; genesis at first."""
+        return self._engine.base
+
+    @property
     def queued(self) -> int:
         """Requests that wait."""
         return self._receive.statistics().current_buffer_used
@@ -189,6 +200,21 @@ class ChainWriter:
         request = _Request(block=block)
         await self._queue(request)
         return PendingBlock(request)
+
+    async def enqueue_all(self, blocks: Sequence[PreparedBlock]) -> tuple[PendingBlock, ...]:
+        """`enqueue` for several, so that an idle writer takes them as one batch and not the first by itself.
+
+        Errors: `ChainWriterClosed`.
+        """
+        requests = tuple(_Request(block=block) for block in blocks)
+        for request in requests:
+            try:
+                self._send.send_nowait(request)
+            except trio.WouldBlock:
+                await self._queue(request)
+            except (trio.ClosedResourceError, trio.BrokenResourceError):
+                raise ChainWriterClosed from None
+        return tuple(PendingBlock(request) for request in requests)
 
     async def call(self, job: Callable[[Engine], T], *, expected: tuple[type[Exception], ...] = ()) -> T:
         """Run `job(engine)` on the writer, in turn. An exception of the `expected` types is raised here; any other is

@@ -26,8 +26,12 @@ class NodeConfig:
     """Path of the genesis document; empty: `genesis.json` in the data directory."""
     validator_keys: str = ""
     """Path of the validator key file; empty: `validators.json` in the data directory when it exists."""
+    signer_socket: str = ""
+    """Path of a remote signer's Unix socket; empty: this process signs, with the keys of the key file."""
     p2p_listen: tuple[str, ...] = ("/ip4/0.0.0.0/tcp/16110",)
     """Multiaddresses to listen on; port 0 lets the system choose."""
+    p2p_announce: tuple[str, ...] = ()
+    """Multiaddresses that others reach us at, when they differ from those that we listen on (NAT, containers)."""
     bootstrap: tuple[str, ...] = ()
     """Multiaddresses with /p2p/<id>, dialled until they answer."""
     max_connections: int = 50
@@ -41,6 +45,10 @@ class NodeConfig:
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 9464
     """0 lets the system choose; -1 turns metrics off."""
+    archive: bool = False
+    """Keep every block for ever: nothing is pruned."""
+    retention_slots: int = 0
+    """Slots below the finalised checkpoint that are kept; the network's own number counts when it is greater."""
     mempool_max_transactions: int = 50_000
     mempool_max_bytes: int = 64 * 1024 * 1024
     log_level: str = "info"
@@ -75,6 +83,12 @@ def _unknown(name: str, origin: str) -> ConfigError:
 def _converted(name: str, value: object, origin: str) -> object:
     """`value` as the key's type. Text (environment, flags) is parsed; TOML values must have the type already."""
     wanted = _KNOWN[name]
+    if wanted is bool:
+        known = {"true": True, "1": True, "false": False, "0": False}
+        truth = value if isinstance(value, bool) else known.get(str(value).lower())
+        if truth is None or isinstance(value, float):
+            raise ConfigError(f"{name} from {origin} must be true or false, found {value!r}")
+        return truth
     if wanted is int:
         if type(value) is int:
             return value

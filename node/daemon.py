@@ -13,22 +13,35 @@ from typing import TYPE_CHECKING
 import trio
 
 from consensus.engine import Engine
-from consensus.params import epoch_at
+from consensus.evidence import chain_kinds
+from consensus.params import epoch_at, params_from_genesis
 from consensus.prepare import PreparedBlock
-from ledger.kinds import ledger_kinds
+from consensus.vote_judging import VoteJudge
+from consensus.votes import Vote
+from ledger.genesis import Genesis, genesis_hash
 from ledger.rules import minimum_fee
+from ledger.storage.store import Store
 from node.block_producer import BlockProducer
 from node.chain_context import ChainContext
 from node.chain_writer import ChainWriter
 from node.config import NodeConfig
 from node.env import Env, NetworkSettings
+from node.evidence_reporter import EvidenceReporter
+from node.finalised_keeper import FinalisedKeeper
 from node.flows.block_fetch import BlockFetcher, serve_blocks
 from node.flows.block_intake import BlockIntake, IntakeOutlets, MissingBlocks
 from node.flows.block_relay import BlockRelay
+from node.flows.compact_blocks import Completer, serve_block_transactions
+from node.flows.finality_floor import FinalityFloor
+from node.flows.judging import BlockJudge
 from node.flows.peer_status import PeerStatuses
+from node.flows.recent_blocks import RecentBlocks
 from node.flows.sync import Synchroniser
+from node.flows.sync_session import SyncParts
+from node.flows.sync_sources import SyncSources
 from node.flows.transaction_relay import TransactionRelay
-from node.layout import data_directory, database_directory, endpoints_path, signer_directory
+from node.flows.vote_relay import VoteRelay
+from node.layout import data_directory, database_directory, endpoints_path
 from node.logs import Log, Redactor, open_log
 from node.measuring import Auditor, ChainMeter, measure_process
 from node.mempool import Mempool
@@ -36,24 +49,27 @@ from node.mempool_rules import MempoolLimits
 from node.mempool_upkeep import MempoolUpkeep
 from node.metrics import Metrics, MetricsAddress, serve_metrics
 from node.opening import (
+    opened_signer,
     opened_store,
-    own_validators,
+    operator_account,
     peer_identity,
     read_address_book,
     read_genesis,
+    read_peer_book,
     running_writer,
     write_endpoints,
 )
-from node.peer_watch import FaultReport, PeerWatch, guard_limits, save_addresses
+from node.peer_watch import FaultReport, PeerWatch, guard_limits, save_addresses, save_bans
+from node.pruner import BlockPruner, RetentionSetting
 from node.services import Services
 from node.signatures import SignatureVerifier
-from node.signer import BlockSigner
+from node.signing.guard import OwnValidators, SigningGuard, vote_observer, watch_blocks
+from node.voter import Voter
 from p2p.address_book import AddressBook
 from p2p.discovery import keep_connected
 from p2p.guarded import GuardedNetwork, open_guarded
 from p2p.network import PeerId
 from p2p.peer_exchange import exchange_peers
-from p2p.peers import PeerBook
 
 if TYPE_CHECKING:
     from node.rpc.server import RpcAddress
@@ -91,21 +107,30 @@ async def run_node(
         log = open_log(level=config.log_level, style=config.log_format, now_ms=env.now_ms, redactor=redactor)
     directory = data_directory(config)
     genesis = read_genesis(config)
-    validators = own_validators(config, genesis, log)
     directory.mkdir(parents=True, exist_ok=True)
     identity = peer_identity(env, directory)
-    redactor.hide([identity, *(validator.key.seed for validator in validators)])
+    operator = operator_account(env, directory)
+    redactor.hide([identity, operator.seed])
     book = read_address_book(env, directory, log)
+    peer_book = read_peer_book(env, directory, log)
     metrics = Metrics(process=config.metrics_port >= 0)
 
     async with (
+        opened_signer(env, config, genesis_hash(genesis), redactor) as signer,
         opened_store(env, database_directory(directory)) as store,
-        opened_store(env, signer_directory(directory)) as signing_record,
     ):
-        engine = await env.workers.run_writer(lambda: Engine.open(store, genesis, ledger_kinds()))
+        engine = await env.workers.run_writer(lambda: _open_engine(store, genesis))
         chain = ChainContext(
             genesis, engine.params, engine.rules, engine.registry, engine.schedule, store, env.now_ms
         )
+        signing = (
+            None
+            if signer is None
+            else SigningGuard(signer, chain.params, env.workers, now_ms=env.now_ms, metrics=metrics, log=log)
+        )
+        if signing is not None:
+            await signing.refresh()
+        own = OwnValidators(chain.schedule, signing)
         log.info(
             "chain opened",
             chain=chain.params.chain_id,
@@ -114,15 +139,17 @@ async def run_node(
             head=engine.head.id,
             slot=engine.head.slot,
             blue_score=engine.head.blue_score,
-            validators=[validator.index for validator in validators],
+            validators=own.indices(chain.now_slot()),
         )
+        for public_key in own.strangers(chain.now_slot()):
+            log.warning("key belongs to no validator of this network", public_key=public_key)
         writer = ChainWriter(engine, env.workers, observe=metrics.db_write_seconds.observe)
-        settings = NetworkSettings(identity, config.p2p_listen, config.max_connections)
+        settings = NetworkSettings(identity, config.p2p_listen, config.max_connections, config.p2p_announce)
         max_inbound = max(1, config.max_connections - config.outbound_peers)
         async with (
             running_writer(writer),
             env.open_network(settings) as wire,
-            open_guarded(wire, PeerBook(), guard_limits(chain.params, max_inbound)) as network,
+            open_guarded(wire, peer_book, guard_limits(chain.params, max_inbound)) as network,
             trio.open_nursery() as nursery,
         ):
             report = FaultReport(network, metrics=metrics, log=log)
@@ -131,41 +158,92 @@ async def run_node(
             missing, to_fetch = trio.open_memory_channel[MissingBlocks](OUTLET_CAPACITY)
             lagging, to_catch_up = trio.open_memory_channel[PeerId](OUTLET_CAPACITY)
             publish, to_publish = trio.open_memory_channel[PreparedBlock](OUTLET_CAPACITY)
+            floor = FinalityFloor(store, lambda: writer.finalised.block_id)
+            judge, recent = BlockJudge(chain, env.workers), RecentBlocks()
+            vote_judge = VoteJudge(
+                store, chain.params, chain.schedule, engine.genesis_id, engine.verified_votes
+            )
             intake = BlockIntake(
                 chain,
                 writer,
                 verifier,
                 mempool,
                 IntakeOutlets(missing, lagging, publish),
+                floor,
                 report=report,
                 metrics=metrics,
                 log=log,
             )
-            fetcher = BlockFetcher(chain, network, env.workers, report=report, log=log)
+            fetcher = BlockFetcher(chain, network, judge, floor, lagging, report=report, log=log)
+            completer = Completer(network, judge, env.workers, report=report, metrics=metrics, log=log)
             blocks = BlockRelay(
-                chain, writer, intake, fetcher, network, missing, report=report, metrics=metrics, log=log
+                chain,
+                writer,
+                intake,
+                judge,
+                completer,
+                mempool,
+                network,
+                recent,
+                floor,
+                missing,
+                report=report,
+                metrics=metrics,
+                log=log,
             )
             statuses = PeerStatuses(chain, writer, network, random=env.random, report=report, log=log)
             synchroniser = Synchroniser(
-                chain,
-                writer,
+                SyncParts(
+                    chain,
+                    writer,
+                    network,
+                    env.workers,
+                    intake,
+                    judge,
+                    floor,
+                    SyncSources(statuses),
+                    report,
+                ),
                 statuses,
-                intake,
-                fetcher,
-                network,
-                env.workers,
                 alone=not config.bootstrap,
-                report=report,
                 metrics=metrics,
                 log=log,
             )
             transactions = TransactionRelay(
                 chain, mempool, verifier, network, report=report, metrics=metrics, log=log
             )
+            evidence = EvidenceReporter(
+                chain,
+                operator,
+                mempool,
+                transactions.submit,
+                chance=env.random,
+                metrics=metrics,
+                log=log,
+            )
+            votes = VoteRelay(
+                chain,
+                vote_judge,
+                network,
+                env.workers,
+                found_conflict=evidence.found_conflict,
+                observed=_nobody if signing is None else vote_observer(signing, own, chain.params),
+                report=report,
+                metrics=metrics,
+                log=log,
+            )
             upkeep = MempoolUpkeep(chain, mempool, transactions, env.workers, metrics=metrics, log=log)
             meter = ChainMeter(chain, env.workers, metrics=metrics, log=log)
             failure = Failure()
             nursery.start_soon(failure.raise_reported)
+            pruner = BlockPruner(
+                chain,
+                writer,
+                RetentionSetting(config.archive, config.retention_slots),
+                metrics=metrics,
+                log=log,
+            )
+            keeper = FinalisedKeeper(chain, writer, env.workers, archive=config.archive, log=log)
             auditor = Auditor(chain, env.workers, metrics=metrics, log=log)
             watch = PeerWatch(network, statuses, metrics=metrics, log=log)
             services = Services(
@@ -174,6 +252,7 @@ async def run_node(
                 params=chain.params,
                 rules=chain.rules,
                 registry=chain.registry,
+                schedule=chain.schedule,
                 store=store,
                 workers=env.workers,
                 now_ms=env.now_ms,
@@ -181,43 +260,67 @@ async def run_node(
                 mempool=mempool,
                 network=network,
                 metrics=metrics,
-                validator_indices=tuple(validator.index for validator in validators),
+                own_validators=lambda: own.indices(chain.now_slot()),
+                signing=signing,
+                voters=votes.voters,
                 submit_transactions=transactions.submit,
                 sync_status=lambda: synchroniser.status,
                 peer_score=network.score,
                 fail=failure.report,
+                finalised=keeper,
                 conservation_error_units=lambda: auditor.error_units,
             )
 
-            await serve_blocks(network, chain, env.workers)
+            await serve_blocks(network, chain, recent, env.workers, report=report)
+            await serve_block_transactions(network, chain, recent, env.workers, report=report)
             await nursery.start(intake.run)
             await nursery.start(fetcher.run, to_fetch, intake)
             await nursery.start(blocks.run, to_publish)
             await nursery.start(statuses.run)
             await nursery.start(synchroniser.run, to_catch_up)
             await nursery.start(transactions.run)
+            await nursery.start(votes.run, writer.subscribe())
+            nursery.start_soon(evidence.run, writer.subscribe())
             nursery.start_soon(upkeep.run, writer.subscribe())
             nursery.start_soon(meter.run, writer.subscribe())
             nursery.start_soon(auditor.run)
+            nursery.start_soon(keeper.run, writer.subscribe())
+            nursery.start_soon(pruner.run)
             nursery.start_soon(measure_process, chain, network, metrics)
-            if validators:
+            if signing is not None:
+                nursery.start_soon(signing.run)
+                nursery.start_soon(watch_blocks, signing, own, writer.subscribe())
                 producer = BlockProducer(
                     chain,
-                    validators,
-                    BlockSigner(signing_record),
+                    own,
+                    signing,
                     writer,
                     intake,
                     blocks,
                     synchroniser,
                     mempool,
+                    votes.offered,
                     metrics=metrics,
                     log=log,
                 )
                 nursery.start_soon(producer.run)
+                voter = Voter(
+                    chain,
+                    signing,
+                    own,
+                    vote_judge,
+                    votes,
+                    synchroniser,
+                    env.workers,
+                    metrics=metrics,
+                    log=log,
+                )
+                nursery.start_soon(voter.run)
             rpc = await _start_rpc(nursery, services)
             serving = await _start_metrics(nursery, config, metrics)
             nursery.start_soon(watch.run)
             nursery.start_soon(save_addresses, book, directory, log)
+            nursery.start_soon(save_bans, network, directory, log, lambda: env.now_ms() / 1000)
             await _start_discovery(nursery, env, config, network, book)
 
             _tell_endpoints(directory, network, rpc, serving, log)
@@ -230,6 +333,10 @@ async def run_node(
                 log.info("node stopping", head=writer.head.id, slot=writer.head.slot)
 
 
+def _open_engine(store: Store, genesis: Genesis) -> Engine:
+    return Engine.open(store, genesis, chain_kinds(params_from_genesis(genesis)))
+
+
 def _open_mempool(config: NodeConfig, chain: ChainContext) -> Mempool:
     params, rules, schedule = chain.params, chain.rules, chain.schedule
     return Mempool(
@@ -239,6 +346,10 @@ def _open_mempool(config: NodeConfig, chain: ChainContext) -> Mempool:
         lane_of=lambda sender, epoch: schedule.of_epoch(epoch).mempool_lane(sender),
         spends=lambda transaction: chain.registry.kind(transaction.body.kind).spends(transaction.payload),
     )
+
+
+def _nobody(_: Vote) -> None:
+    """A node without keys has no doppelganger."""
 
 
 class Failure:

@@ -16,9 +16,9 @@ from typing import Protocol, TypeVar
 
 import trio
 
-from consensus.stores import SCHEMA_VERSION
 from ledger.storage.database import Database
 from ledger.storage.store import Store
+from node.layout import schema_version
 from p2p.network import Network
 
 T = TypeVar("T")
@@ -33,6 +33,8 @@ class NetworkSettings:
     listen: tuple[str, ...]
     """Multiaddresses to listen on; port 0 lets the system choose."""
     max_connections: int
+    announce: tuple[str, ...] = ()
+    """Multiaddresses that others reach us at, where they differ from `listen`."""
 
 
 class Workers(Protocol):
@@ -50,6 +52,10 @@ class Workers(Protocol):
         """Run CPU work that releases the GIL (signatures), at most `verifiers` at once."""
         ...
 
+    async def run_signer(self, job: Callable[[], T]) -> T:
+        """Run a call of a signer, which may wait for a disk or a socket up to 2 s, beside others. Not cancellable."""
+        ...
+
     async def run_closer(self, job: Callable[[], T]) -> T:
         """Run what gives something back at the end. When cancelled midway it is left to itself."""
         ...
@@ -61,7 +67,7 @@ class Workers(Protocol):
 
 
 class ThreadWorkers:
-    """Workers as threads: one writer, a few readers, as many verifiers as there are cores."""
+    """Workers as threads: one writer, a few readers and signers, as many verifiers as there are cores."""
 
     def __init__(self, cores: int) -> None:
         """`cores` is the number of verifier threads (>= 1)."""
@@ -69,6 +75,7 @@ class ThreadWorkers:
         self._writer = trio.CapacityLimiter(1)
         self._readers = trio.CapacityLimiter(4)
         self._verifier_limit = trio.CapacityLimiter(cores)
+        self._signers = trio.CapacityLimiter(4)
 
     async def run_writer(self, job: Callable[[], T]) -> T:
         """See `Workers`."""
@@ -81,6 +88,10 @@ class ThreadWorkers:
     async def run_verifier(self, job: Callable[[], T]) -> T:
         """See `Workers`."""
         return await trio.to_thread.run_sync(job, limiter=self._verifier_limit)
+
+    async def run_signer(self, job: Callable[[], T]) -> T:
+        """See `Workers`."""
+        return await trio.to_thread.run_sync(job, limiter=self._signers)
 
     async def run_closer(self, job: Callable[[], T]) -> T:
         """See `Workers`."""
@@ -103,6 +114,11 @@ class InlineWorkers:
         return job()
 
     async def run_verifier(self, job: Callable[[], T]) -> T:
+        """See `Workers`."""
+        await trio.lowlevel.checkpoint()
+        return job()
+
+    async def run_signer(self, job: Callable[[], T]) -> T:
         """See `Workers`."""
         await trio.lowlevel.checkpoint()
         return job()
@@ -135,7 +151,7 @@ def _wall_clock_ms() -> int:
 
 
 def _open_database(directory: Path) -> Store:
-    return Database(directory, schema_version=SCHEMA_VERSION)
+    return Database(directory, schema_version=schema_version(directory))
 
 
 def _open_libp2p(settings: NetworkSettings) -> AbstractAsyncContextManager[Network]:
@@ -147,6 +163,7 @@ def _open_libp2p(settings: NetworkSettings) -> AbstractAsyncContextManager[Netwo
             identity_seed=settings.identity_seed,
             listen=settings.listen,
             max_connections=settings.max_connections,
+            announce=settings.announce,
         )
     )
 

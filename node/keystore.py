@@ -16,6 +16,7 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from ledger.keys import KeyPair
+from ledger.storage.fail_points import fail_point
 
 KEY_FILE_VERSION = 1
 MAX_KEYS = 1_024
@@ -140,8 +141,10 @@ def _create(path: Path, content: bytes) -> None:
         finally:
             os.close(descriptor)
         try:
+            fail_point("key_file_link_before")
             # A link, unlike a rename, fails when the name is taken.
             os.link(temporary, path)
+            fail_point("key_file_link_after")
         finally:
             temporary.unlink(missing_ok=True)
         directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)

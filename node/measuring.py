@@ -13,9 +13,11 @@ from consensus.events import (
     ChainAdvanced,
     DuplicateLane,
     Event,
+    PeriodFinalised,
+    PeriodJustified,
 )
 from consensus.params import slot_start_ms
-from consensus.stores import Head, read_ghostdag, read_tips
+from consensus.stores import Head, read_finality_status, read_ghostdag, read_header, read_tips
 from ledger.amounts import MAX_SUPPLY_UNITS
 from ledger.execution import APPLIED, FAILED
 from ledger.storage.audit import AuditReport, audit
@@ -80,6 +82,17 @@ class ChainMeter:
                 self._log.warning("block disqualified", block=block, reason=reason, detail=detail)
             case ChainAdvanced():
                 await self._count_advance(event)
+            case PeriodJustified(certificate=certificate):
+                self._log.debug(
+                    "checkpoint justified",
+                    period=certificate.target.period,
+                    block=certificate.target.block_id,
+                    votes=len(certificate.votes),
+                )
+            case PeriodFinalised(checkpoint=checkpoint, at_slot=slot):
+                self._log.info(
+                    "checkpoint finalised", period=checkpoint.period, block=checkpoint.block_id, at_slot=slot
+                )
 
     async def _count_advance(self, event: ChainAdvanced) -> None:
         metrics, head = self._metrics, event.head
@@ -136,7 +149,16 @@ class ChainMeter:
         metrics = self._metrics
         metrics.blue_score.set(head.blue_score)
         metrics.head_timestamp.set(slot_start_ms(self._chain.params, head.slot) / 1000)
+        await self._show_finality(head)
         metrics.tips.set(len(await self._workers.run_reader(lambda: read_tips(self._chain.store))))
+
+    async def _show_finality(self, head: Head) -> None:
+        status = await self._workers.run_reader(lambda: read_finality_status(self._chain.store))
+        if status is not None:
+            header = read_header(self._chain.store, status.finalised.block_id)
+            self._metrics.justified_period.set(status.justified.period)
+            self._metrics.finalised_period.set(status.finalised.period)
+            self._metrics.finality_lag.set(head.slot - (0 if header is None else header.slot))
 
 
 class _AuditInterrupted(Exception):

@@ -64,6 +64,32 @@ class Metrics:
         self.sync_target = Gauge(
             "nexus_sync_target_blue_score", "Greatest blue score that a peer has told.", registry=registry
         )
+        self.sync_blocks = Counter(
+            "nexus_sync_blocks", "Blocks added by catching up with a peer.", registry=registry
+        )
+        self.sync_transactions = Counter(
+            "nexus_sync_transactions", "Transactions in these blocks.", registry=registry
+        )
+        self.sync_seconds_left = Gauge(
+            "nexus_sync_seconds_left",
+            "Until we have caught up, at the recent rate; 0 when we have, NaN when unknown.",
+            registry=registry,
+        )
+        self.sync_rotations = Counter(
+            "nexus_sync_rotations", "Peers left because they failed or were slow.", registry=registry
+        )
+        self.compact_blocks = Counter(
+            "nexus_compact_blocks",
+            "Compact blocks by how their bodies were made.",
+            ["result"],
+            registry=registry,
+        )
+        self.compact_transactions = Counter(
+            "nexus_compact_transactions",
+            "Transactions of compact blocks by where they came from.",
+            ["source"],
+            registry=registry,
+        )
         self.validation_seconds = Histogram(
             "nexus_block_validation_seconds",
             "Time per stage of taking in blocks.",
@@ -80,9 +106,40 @@ class Metrics:
         self.proposals = Counter(
             "nexus_proposals", "Our scheduled lanes by what became of them.", ["result"], registry=registry
         )
+        self.votes_cast = Counter(
+            "nexus_votes_cast",
+            "Votes of our validators by what became of them.",
+            ["result"],
+            registry=registry,
+        )
+        self.justified_period = Gauge(
+            "nexus_justified_period", "Period of the newest justified checkpoint.", registry=registry
+        )
+        self.finalised_period = Gauge(
+            "nexus_finalised_period", "Period of the newest finalised checkpoint.", registry=registry
+        )
+        self.finality_lag = Gauge(
+            "nexus_finality_lag_slots", "Slots from the finalised checkpoint to the head.", registry=registry
+        )
+        self.offences_seen = Counter(
+            "nexus_offences_seen", "Provable faults of validators, by kind.", ["offence"], registry=registry
+        )
         self.double_sign_prevented = Counter(
             "nexus_double_sign_prevented",
             "Signatures refused because the slot was signed for.",
+            registry=registry,
+        )
+        self.signing_wait_slots = Gauge(
+            "nexus_signing_wait_slots",
+            "Slots that the doppelganger wait still takes; nothing is signed meanwhile.",
+            registry=registry,
+        )
+        self.signer_available = Gauge(
+            "nexus_signer_available", "1 while the signer answers, 0 while it does not.", registry=registry
+        )
+        self.doppelgangers = Counter(
+            "nexus_doppelgangers_seen",
+            "Foreign signatures by our keys. Anything but 0: stop the other node.",
             registry=registry,
         )
         self.mempool_transactions = Gauge(
@@ -132,6 +189,12 @@ class Metrics:
             "nexus_event_loop_lag_seconds",
             "How late the last timer of the event loop was.",
             registry=registry,
+        )
+        self.pruned_blocks = Counter(
+            "nexus_pruned_blocks", "Blocks removed because nothing needs them any more.", registry=registry
+        )
+        self.base_slot = Gauge(
+            "nexus_base_slot", "Slot of the lowest chain block that is kept.", registry=registry
         )
         self.db_size = Gauge("nexus_db_size_bytes", "Size of the chain's store.", registry=registry)
         self.db_write_seconds = Histogram(

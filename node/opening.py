@@ -11,17 +11,32 @@ import trio
 from ledger.errors import GenesisInvalid
 from ledger.genesis import MAX_GENESIS_BYTES, Genesis
 from ledger.genesis_text import genesis_from_json
-from ledger.keys import SEED_BYTES
+from ledger.keys import SEED_BYTES, KeyPair
+from ledger.storage.fail_points import fail_point
 from ledger.storage.store import Store
-from node.block_producer import OwnValidator
 from node.chain_writer import ChainWriter
 from node.config import ConfigError, NodeConfig
 from node.env import Env
 from node.keystore import KeyFileMissing, read_identity, read_validator_keys, write_identity
-from node.layout import address_book_path, genesis_path, identity_path, validator_keys_path
-from node.logs import Log
+from node.layout import (
+    address_book_path,
+    bans_path,
+    data_directory,
+    genesis_path,
+    identity_path,
+    operator_path,
+    signer_directory,
+    validator_keys_path,
+)
+from node.logs import Log, Redactor
+from node.signing.local_signer import LocalSigner
+from node.signing.protection import SigningProtection
+from node.signing.remote_signer import RemoteSigner
+from node.signing.signer import Signer
 from p2p.address_book import KEY_BYTES, AddressBook
-from p2p.errors import AddressBookMalformed
+from p2p.errors import AddressBookMalformed, SavedBansMalformed
+from p2p.peers import Ban, PeerBook
+from p2p.saved_bans import restore_bans, save_bans
 
 DRAIN_S = 4.0
 """How long a shutdown waits for the writer's queue (256 requests at most)."""
@@ -30,8 +45,12 @@ CLOSE_S = 2.0
 
 
 def read_genesis(config: NodeConfig) -> Genesis:
-    """The genesis document. Errors: `ConfigError` when the file cannot be read, `GenesisInvalid`."""
-    path = genesis_path(config)
+    """The node's genesis document. Errors as `read_genesis_file`."""
+    return read_genesis_file(genesis_path(config))
+
+
+def read_genesis_file(path: Path) -> Genesis:
+    """A genesis document. Errors: `ConfigError` when the file cannot be read, `GenesisInvalid`."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_GENESIS_BYTES + 1)
@@ -46,22 +65,6 @@ def read_genesis(config: NodeConfig) -> Genesis:
         raise GenesisInvalid(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
 
 
-def own_validators(config: NodeConfig, genesis: Genesis, log: Log) -> tuple[OwnValidator, ...]:
-    """The genesis validators whose keys we hold, by index. Errors: `KeyFileError`."""
-    path = validator_keys_path(config)
-    if path is None:
-        return ()
-    indices = {validator.consensus_key: index for index, validator in enumerate(genesis.validators)}
-    found: list[OwnValidator] = []
-    for key in read_validator_keys(path):
-        index = indices.get(key.public_key)
-        if index is None:
-            log.warning("key belongs to no validator of this network", public_key=key.public_key)
-        else:
-            found.append(OwnValidator(index, key))
-    return tuple(sorted(found, key=lambda validator: validator.index))
-
-
 def peer_identity(env: Env, directory: Path) -> bytes:
     """The seed of our peer identity, made at the first start. Errors: `KeyFileError`."""
     path = identity_path(directory)
@@ -71,6 +74,17 @@ def peer_identity(env: Env, directory: Path) -> bytes:
         seed = env.entropy(SEED_BYTES)
         write_identity(path, seed)
         return seed
+
+
+def operator_account(env: Env, directory: Path) -> KeyPair:
+    """The node's own account, made at the first start. Errors: `KeyFileError`."""
+    path = operator_path(directory)
+    try:
+        return KeyPair.from_seed(read_identity(path))
+    except KeyFileMissing:
+        seed = env.entropy(SEED_BYTES)
+        write_identity(path, seed)
+        return KeyPair.from_seed(seed)
 
 
 def read_address_book(env: Env, directory: Path, log: Log) -> AddressBook:
@@ -90,6 +104,26 @@ def save_address_book(book: AddressBook, directory: Path, log: Log) -> None:
     _replace(address_book_path(directory), book.to_bytes(), 0o600, log)
 
 
+def read_peer_book(env: Env, directory: Path, log: Log) -> PeerBook:
+    """Scores begin anew at each start; what is left of the bans of the last run holds on."""
+    path, book = bans_path(directory), PeerBook()
+    try:
+        kept = restore_bans(path.read_bytes(), book, now_s=trio.current_time(), unix_s=env.now_ms() / 1000)
+    except FileNotFoundError:
+        return book
+    except (OSError, SavedBansMalformed) as error:
+        log.warning("bans could not be read and begin anew", file=str(path), error=str(error))
+        return book
+    if kept:
+        log.info("bans of the last run hold on", bans=kept)
+    return book
+
+
+def write_bans(bans: tuple[Ban, ...], unix_s: float, directory: Path, log: Log) -> None:
+    """Replace the saved ones atomically. A failure is logged: nothing depends on it."""
+    _replace(bans_path(directory), save_bans(bans, unix_s), 0o600, log)
+
+
 def write_endpoints(path: Path, endpoints: dict[str, object], log: Log) -> None:
     """Say, for programs on this machine, where the node can be reached."""
     _replace(path, (json.dumps(endpoints, indent=2) + "\n").encode(), 0o644, log)
@@ -101,7 +135,9 @@ def _replace(path: Path, content: bytes, mode: int, log: Log) -> None:
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
+        fail_point("file_replace_before")
         fresh.replace(path)
+        fail_point("file_replace_after")
     except OSError as error:
         log.warning("file could not be written", file=str(path), error=error.strerror or str(error))
 
@@ -115,6 +151,39 @@ async def opened_store(env: Env, directory: Path) -> AsyncIterator[Store]:
     finally:
         with trio.CancelScope(shield=True), trio.move_on_after(CLOSE_S):
             await env.workers.run_closer(store.close)
+
+
+@asynccontextmanager
+async def opened_signer(
+    env: Env, config: NodeConfig, genesis_hash: bytes, redactor: Redactor
+) -> AsyncIterator[Signer | None]:
+    """Who signs for this node: a remote signer, or this process with the key file's keys, or nobody (None).
+
+    Errors: `KeyFileError`; `ConfigError` when both a socket and a key file are there; the store's.
+    """
+    path = validator_keys_path(config)
+    if config.signer_socket:
+        if path is not None:
+            raise ConfigError(
+                f"signer_socket is {config.signer_socket} and there is a key file too, {path}: two signers for one key "
+                "sign against each other; move the file to the signer, or unset signer_socket"
+            )
+        remote = RemoteSigner(Path(config.signer_socket), genesis_hash)
+        try:
+            yield remote
+        finally:
+            remote.close()
+    elif path is None:
+        yield None
+    else:
+        keys = read_validator_keys(path)
+        redactor.hide(key.seed for key in keys)
+        directory = signer_directory(data_directory(config))
+        async with opened_store(env, directory) as store:
+            yield LocalSigner(
+                keys,
+                await env.workers.run_reader(lambda: SigningProtection(store, genesis_hash, directory)),
+            )
 
 
 @asynccontextmanager

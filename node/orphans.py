@@ -1,13 +1,15 @@
-"""Blocks that wait: for their parents (orphans), or for their slot (future blocks). Bounded and pure; time comes in.
+"""Blocks that wait: for their parents (orphans), for our chain to move (postponed), or for their slot (future blocks).
+Bounded and pure; time comes in.
 
 Orphans (reliability.md L10): at most 512 blocks and 64 MiB, 64 of one peer, 60 s each. Whoever exceeds a bound pushes
 out the oldest: of the same peer for the peer's bound, of all for the others. Only blocks that a known validator signed
-come here. Future blocks (L9): at most 64; the ones farthest ahead go first.
+come here; those at or below the finalised slot leave. Postponed: at most 64, 60 s each. Future blocks (L9): at most 64;
+the ones farthest ahead go first.
 """
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from consensus.params import MAX_QUEUED_FUTURE_BLOCKS
 from consensus.prepare import PreparedBlock
@@ -17,6 +19,8 @@ MAX_ORPHANS = 512
 MAX_ORPHAN_BYTES = 64 * 1024 * 1024
 MAX_ORPHANS_PER_PEER = 64
 ORPHAN_LIFETIME_S = 60.0
+MAX_POSTPONED = 64
+"""Ten slots of six lanes: more cannot be postponed for long while the chain moves."""
 ORPHAN_PATIENCE_S = 10.0
 """The deadline of one request. A parent that has not come by then is a matter of synchronisation."""
 
@@ -34,6 +38,8 @@ class Orphan:
     """0 for a gossiped block, one more for each step from child to parent that was fetched for it."""
     publish: bool = False
     """Whether we gossip it once it is in the DAG."""
+    since_s: float | None = None
+    """When it was first postponed, of one that is tried again."""
 
 
 @dataclass(slots=True)
@@ -139,6 +145,17 @@ class OrphanPool:
             gone.append(block_id)
         return tuple(gone)
 
+    def drop_up_to(self, slot: int) -> tuple[bytes, ...]:
+        """Drop orphans of slots up to `slot`, the finalised one, with their descendants here: nothing that our chain
+        may contain refers to them any more. The ids."""
+        gone: list[bytes] = []
+        for block_id in tuple(self._waiting):
+            waiting = self._waiting.get(block_id)
+            if waiting is not None and waiting.orphan.prepared.block.header.slot <= slot:
+                self._remove(block_id)
+                gone.extend((block_id, *self.refused(block_id)))
+        return tuple(gone)
+
     def _remove(self, block_id: bytes) -> None:
         waiting = self._waiting.pop(block_id)
         self._bytes -= waiting.orphan.size
@@ -154,11 +171,48 @@ class OrphanPool:
                     del self._children[parent]
 
 
+class PostponedBlocks:
+    """Blocks that could not be judged yet, for what their epoch is judged by was not executed here. Each is tried again
+    when the head has moved. At most 64, the oldest leaves; 60 s."""
+
+    def __init__(self, *, limit: int = MAX_POSTPONED, lifetime_s: float = ORPHAN_LIFETIME_S) -> None:
+        self._limit = limit
+        self._lifetime_s = lifetime_s
+        self._blocks: OrderedDict[bytes, tuple[Orphan, bytes]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._blocks)
+
+    def __contains__(self, block_id: bytes) -> bool:
+        return block_id in self._blocks
+
+    def add(self, orphan: Orphan, head_id: bytes, now_s: float) -> None:
+        """Keep `orphan`, which could not be judged while `head_id` was the head. Its lifetime began with the first
+        try."""
+        since_s = now_s if orphan.since_s is None else orphan.since_s
+        self._blocks[orphan.prepared.block_id] = (replace(orphan, since_s=since_s), head_id)
+        while len(self._blocks) > self._limit:
+            self._blocks.popitem(last=False)
+
+    def due(self, head_id: bytes, now_s: float) -> tuple[Orphan, ...]:
+        """Those that may be tried again with the head `head_id`; they leave, and so do expired ones, which are not
+        among them."""
+        ready: list[Orphan] = []
+        for block_id, (orphan, tried_with) in tuple(self._blocks.items()):
+            if orphan.since_s is not None and orphan.since_s + self._lifetime_s <= now_s:
+                del self._blocks[block_id]
+            elif tried_with != head_id:
+                del self._blocks[block_id]
+                ready.append(orphan)
+        return tuple(ready)
+
+
 @dataclass(frozen=True, slots=True)
 class FutureBlock:
     """A block whose slot has not come."""
 
-    raw: bytes
+    message: bytes
+    """As it was gossiped."""
     peer: PeerId
     slot: int
     block_id: bytes

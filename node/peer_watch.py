@@ -1,5 +1,6 @@
-"""Our side of the connections: who comes and goes, what faults cost, and the address book on disk."""
+"""Our side of the connections: who comes and goes, what faults cost, and what of it is kept on disk."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import trio
@@ -7,7 +8,10 @@ import trio
 from consensus.params import Params
 from node.flows.peer_status import PeerStatuses
 from node.flows.wire import (
+    BLOCK_TRANSACTIONS_PROTOCOL,
     BLOCKS_PROTOCOL,
+    BODIES_PROTOCOL,
+    HEADERS_PROTOCOL,
     MAX_BLOCK_MESSAGE_BYTES,
     STATUS_PROTOCOL,
     SYNC_PROTOCOL,
@@ -16,7 +20,7 @@ from node.flows.wire import (
 )
 from node.logs import Log
 from node.metrics import Metrics
-from node.opening import save_address_book
+from node.opening import save_address_book, write_bans
 from p2p.address_book import AddressBook
 from p2p.buckets import Rate, message_cost
 from p2p.guard_limits import GuardLimits
@@ -33,7 +37,9 @@ BURST_SLOTS = 16
 TRANSACTIONS_RATE = Rate(per_second=400, burst=1_600)
 """Tokens: one a message and one per started 16 KiB. 400 are 6 MiB/s in large batches."""
 BLOCKS_RATE = Rate(per_second=512, burst=2_048)
-"""8 MiB/s to one peer that synchronises."""
+"""8 MiB/s to one peer that synchronises; headers and bodies the same, each."""
+BLOCK_TRANSACTIONS_RATE = Rate(per_second=128, burst=512)
+"""2 MiB/s, and fifteen questions at once whose answers may be whole bodies; for each a block is read."""
 SYNC_RATE = Rate(per_second=16, burst=64)
 STATUS_RATE = Rate(per_second=4, burst=16)
 
@@ -50,6 +56,9 @@ def guard_limits(params: Params, max_inbound: int) -> GuardLimits:
         },
         requests={
             BLOCKS_PROTOCOL: BLOCKS_RATE,
+            HEADERS_PROTOCOL: BLOCKS_RATE,
+            BODIES_PROTOCOL: BLOCKS_RATE,
+            BLOCK_TRANSACTIONS_PROTOCOL: BLOCK_TRANSACTIONS_RATE,
             SYNC_PROTOCOL: SYNC_RATE,
             STATUS_PROTOCOL: STATUS_RATE,
         },
@@ -110,6 +119,18 @@ async def save_addresses(book: AddressBook, directory: Path, log: Log) -> None:
             save_address_book(book, directory, log)
     finally:
         save_address_book(book, directory, log)
+
+
+async def save_bans(network: GuardedNetwork, directory: Path, log: Log, clock_s: Callable[[], float]) -> None:
+    """Keep the bans on disk: at once when there is a new one, now and then for the time that passes; until cancelled,
+    and once more then."""
+    try:
+        while True:
+            with trio.move_on_after(SAVE_EVERY_S):
+                await network.wait_for_ban()
+            write_bans(network.bans(), clock_s(), directory, log)
+    finally:
+        write_bans(network.bans(), clock_s(), directory, log)
 
 
 class FaultReport:

@@ -5,20 +5,24 @@ other, and whoever serves a block vouches for it: an invalid one costs the serve
 asked for.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import trio
 
 from consensus.blocks import decode_block, encode_block
-from consensus.errors import BodyMismatch, InvalidBlock, SlotInFuture
-from consensus.prepare import PreparedBlock, prepare_decoded
-from consensus.stores import read_block, read_header
+from consensus.errors import BlockNotJudged, BodyMismatch, InvalidBlock
+from consensus.prepare import PreparedBlock
+from consensus.stores import read_header
 from ledger.encoding import MAX_INTEGER
 from ledger.errors import CodecError
 from node.chain_context import ChainContext
 from node.env import Workers
-from node.flows.block_intake import BlockIntake, IncomingBlock, MissingBlocks, Source
+from node.flows.asking import PeerServedJunk, Report, ask
+from node.flows.block_intake import BlockIntake, IncomingBlock, MissingBlocks, Source, offer
+from node.flows.finality_floor import FinalityFloor
+from node.flows.judging import BlockJudge
+from node.flows.recent_blocks import RecentBlocks
 from node.flows.verdicts import consequence_of
 from node.flows.wire import (
     BLOCKS_PROTOCOL,
@@ -34,21 +38,8 @@ from p2p.errors import NetworkError, RequestRefused
 from p2p.network import Network, PeerId
 from p2p.peers import Fault
 
-REQUEST_TIMEOUT_S = 10.0
-"""Reliability row N4: a silent peer costs us at most this."""
 MAX_FETCHES = 16
 MAX_PEERS_ASKED = 3
-PREPARE_INLINE_BYTES = 8 * 1024
-"""Blocks below this are decoded and judged on the event loop: a thread hop costs more."""
-
-
-class PeerServedJunk(Exception):
-    """A peer's reply that cannot be used; the fault is reported already."""
-
-    def __init__(self, peer: PeerId, reason: str) -> None:
-        super().__init__(f"peer {peer} served {reason}")
-        self.peer = peer
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,26 +54,29 @@ class FetchedBlocks:
     """How many more it served whose slots have not come by our clock; they are left out."""
 
 
-async def serve_blocks(network: Network, chain: ChainContext, workers: Workers) -> None:
-    """Answer `/nexus/blocks/1` from the store."""
+async def serve_blocks(
+    network: Network, chain: ChainContext, recent: RecentBlocks, workers: Workers, *, report: Report
+) -> None:
+    """Answer `/nexus/blocks/1` from the store, and what is on its way there."""
 
     async def answer(peer: PeerId, data: bytes) -> bytes:
         try:
             request = BLOCKS_REQUEST_CODEC.decode(data)
         except CodecError as error:
+            report(peer, Fault.MALFORMED)
             raise RequestRefused(str(error)) from None
-        reply = await workers.run_reader(lambda: _reply(chain, request.ids))
+        reply = await workers.run_reader(lambda: _reply(chain, recent, request.ids))
         return BLOCKS_REPLY_CODEC.encode(reply)
 
     await network.serve(BLOCKS_PROTOCOL, answer, max_request_bytes=BLOCKS_REQUEST_CODEC.max_bytes)
 
 
-def _reply(chain: ChainContext, ids: Sequence[bytes]) -> BlocksReply:
+def _reply(chain: ChainContext, recent: RecentBlocks, ids: Sequence[bytes]) -> BlocksReply:
     blocks: list[bytes] = []
     size = 32
     considered = 0
     for block_id in ids:
-        block = read_block(chain.store, block_id)
+        block = recent.read(chain.store, block_id)
         if block is not None:
             raw = encode_block(block)
             size += len(raw) + ENTRY_OVERHEAD_BYTES
@@ -100,58 +94,41 @@ class BlockFetcher:
         self,
         chain: ChainContext,
         network: Network,
-        workers: Workers,
+        judge: BlockJudge,
+        floor: FinalityFloor,
+        lagging: trio.MemorySendChannel[PeerId],
         *,
-        report: Callable[[PeerId, Fault], None],
+        report: Report,
         log: Log,
     ) -> None:
+        """`lagging`: see `IntakeOutlets`."""
         self._chain = chain
         self._network = network
-        self._workers = workers
+        self._judge = judge
+        self._floor = floor
+        self._lagging = lagging
         self._report = report
         self._log = log
         self._asked: dict[bytes, None] = {}
 
-    async def prepare(self, raw: bytes, now_slot: int) -> PreparedBlock:
-        """The block in `raw`, valid in isolation; large ones in a worker.
-
-        Errors as `consensus.prepare.prepare_block`.
-        """
-        chain = self._chain
-
-        def job() -> PreparedBlock:
-            return prepare_decoded(
-                decode_block(raw),
-                chain.params,
-                chain.rules,
-                chain.registry,
-                chain.schedule.validators,
-                now_slot,
-            )
-
-        if len(raw) < PREPARE_INLINE_BYTES:
-            return job()
-        return await self._workers.run_verifier(job)
-
     async def fetch(self, peer: PeerId, ids: Sequence[bytes]) -> FetchedBlocks:
         """Ask `peer` for `ids`. Errors: `NetworkError`; `PeerServedJunk` after the fault was reported."""
-        data = BLOCKS_REQUEST_CODEC.encode(BlocksRequest(tuple(ids)))
-        raw_reply = await self._network.request(
-            peer, BLOCKS_PROTOCOL, data, max_reply_bytes=MAX_REPLY_BYTES, timeout_s=REQUEST_TIMEOUT_S
+        reply = await ask(
+            self._network,
+            peer,
+            BLOCKS_PROTOCOL,
+            BLOCKS_REQUEST_CODEC.encode(BlocksRequest(tuple(ids))),
+            BLOCKS_REPLY_CODEC,
+            report=self._report,
         )
-        try:
-            reply = BLOCKS_REPLY_CODEC.decode(raw_reply)
-        except CodecError as error:
-            self._report(peer, Fault.MALFORMED)
-            raise PeerServedJunk(peer, f"a malformed reply: {error}") from None
         wanted = list(ids)
         blocks: list[tuple[PreparedBlock, int]] = []
         too_early = 0
         last_slot = self._chain.now_slot() + self._chain.params.max_future_slots
         for raw in reply.blocks:
             try:
-                prepared = await self.prepare(raw, MAX_INTEGER)
-            except (CodecError, InvalidBlock, BodyMismatch, SlotInFuture) as error:
+                prepared = await self._judge.block(decode_block(raw), len(raw), MAX_INTEGER)
+            except (CodecError, InvalidBlock, BodyMismatch, BlockNotJudged) as error:
                 fault = consequence_of(error).fault
                 if fault is not None:
                     self._report(peer, fault)
@@ -203,6 +180,11 @@ class BlockFetcher:
                     continue
                 for prepared, size in fetched.blocks:
                     left.remove(prepared.block_id)
+                    if prepared.block.header.slot <= self._floor.slot:
+                        # Old: of use only when the chain of a peer that has our checkpoint merges it, and its plan
+                        # tells that.
+                        offer(self._lagging, need.peer)
+                        continue
                     await intake.put(
                         IncomingBlock(prepared, peer, size, Source.FETCHED, need.depth, need.publish)
                     )

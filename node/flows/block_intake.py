@@ -2,7 +2,8 @@
 
 Blocks come in through a bounded queue (256; a gossiped block that finds it full is ignored) and go on in batches: the
 signatures of batch n+1 are verified while batch n is written. A block without its parents waits in the orphan pool,
-and the peer that sent it is asked for them; what is too far ahead for that is left to synchronisation.
+and the peer that sent it is asked for them; what is too far ahead for that is left to synchronisation. A block that
+cannot be judged yet is tried again when the head has moved; what is older than the finalised checkpoint does not wait.
 """
 
 import contextlib
@@ -13,17 +14,25 @@ from typing import TypeVar
 
 import trio
 
-from consensus.errors import InvalidBlock, MissingParents, TransactionInvalid
+from consensus.errors import (
+    BelowBase,
+    BlockNotJudged,
+    BodyMismatch,
+    InvalidBlock,
+    MissingParents,
+    TransactionInvalid,
+)
 from consensus.prepare import PreparedBlock
 from consensus.stores import read_header
 from ledger.errors import SignatureInvalid
 from node.chain_context import ChainContext
 from node.chain_writer import ChainWriter, ChainWriterClosed, PendingBlock
+from node.flows.finality_floor import FinalityFloor
 from node.flows.verdicts import consequence_of
 from node.logs import Log
 from node.mempool import Mempool
 from node.metrics import Metrics
-from node.orphans import Orphan, OrphanPool
+from node.orphans import Orphan, OrphanPool, PostponedBlocks
 from node.signatures import SignatureVerifier
 from p2p.network import PeerId
 from p2p.peers import Fault
@@ -35,7 +44,12 @@ MAX_BATCH = 32
 MAX_BATCHES_IN_FLIGHT = 4
 MAX_ORPHAN_DEPTH = 4
 """Generations of missing parents that are fetched one by one; what lies deeper is a matter of synchronisation."""
+TRY_AGAIN_EVERY_S = 0.5
+"""Postponed blocks, while the head moves."""
 EXPIRE_EVERY_S = 5.0
+
+AddError = InvalidBlock | BodyMismatch | MissingParents | BlockNotJudged | BelowBase
+"""Why a block was not added."""
 
 
 class Source(Enum):
@@ -61,6 +75,8 @@ class IncomingBlock:
     """See `Orphan.depth`."""
     publish: bool = False
     """Whether we gossip it once it is in the DAG: nobody has forwarded it on our word."""
+    since_s: float | None = None
+    """See `Orphan.since_s`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +115,7 @@ class BlockIntake:
         verifier: SignatureVerifier,
         mempool: Mempool,
         outlets: IntakeOutlets,
+        floor: FinalityFloor,
         *,
         report: Callable[[PeerId, Fault], None],
         metrics: Metrics,
@@ -110,10 +127,12 @@ class BlockIntake:
         self._verifier = verifier
         self._mempool = mempool
         self._outlets = outlets
+        self._floor = floor
         self._report = report
         self._metrics = metrics
         self._log = log
         self.orphans = OrphanPool() if orphans is None else orphans
+        self.postponed = PostponedBlocks()
         self._send, self._receive = trio.open_memory_channel[IncomingBlock](MAX_QUEUED)
         self._handled: dict[bytes, None] = {}
         self._ready: list[Orphan] = []
@@ -121,8 +140,8 @@ class BlockIntake:
         self._in_flight = trio.Semaphore(MAX_BATCHES_IN_FLIGHT)
 
     def handles(self, block_id: bytes) -> bool:
-        """Whether the block is on its way or waits for its parents."""
-        return block_id in self._handled or block_id in self.orphans
+        """Whether the block is on its way or waits."""
+        return block_id in self._handled or block_id in self.orphans or block_id in self.postponed
 
     def put_nowait(self, block: IncomingBlock) -> bool:
         """Queue it; False when the queue is full."""
@@ -138,25 +157,27 @@ class BlockIntake:
         self._handled[block.prepared.block_id] = None
         await self._send.send(block)
 
-    async def take(self, blocks: Sequence[PreparedBlock]) -> tuple[Exception | None, ...]:
+    async def take(self, blocks: Sequence[PreparedBlock]) -> tuple[AddError | None, ...]:
         """Verify, add and wait, for whoever brings blocks in order (synchronisation, our own). One answer per block:
-        None when it is in the DAG, else `InvalidBlock` or `MissingParents`. Errors: `ChainWriterClosed`."""
-        answers: list[Exception | None] = [None] * len(blocks)
-        pending: list[PendingBlock | None] = [None] * len(blocks)
-        for at, (block, error) in enumerate(zip(blocks, await self._verify(blocks), strict=True)):
-            if error is None:
-                pending[at] = await self._writer.enqueue(block)
-            else:
-                answers[at] = error
-        for at, waiting in enumerate(pending):
-            if waiting is None:
-                continue
+        None when it is in the DAG. Errors: `ChainWriterClosed`."""
+        answers: list[AddError | None] = list(await self.verify(blocks))
+        good = [at for at, error in enumerate(answers) if error is None]
+        for at, error in zip(good, await self.add([blocks[at] for at in good]), strict=True):
+            answers[at] = error
+        return tuple(answers)
+
+    async def add(self, blocks: Sequence[PreparedBlock]) -> tuple[AddError | None, ...]:
+        """The second half of `take`, for blocks whose signatures are verified."""
+        pending = await self._writer.enqueue_all(blocks)
+        answers: list[AddError | None] = []
+        for block, waiting in zip(blocks, pending, strict=True):
             try:
                 await waiting.wait()
-            except (InvalidBlock, MissingParents) as error:
-                answers[at] = error
+            except (InvalidBlock, BodyMismatch, MissingParents, BlockNotJudged, BelowBase) as error:
+                answers.append(error)
             else:
-                self._note_added(blocks[at])
+                answers.append(None)
+                self._note_added(block)
         return tuple(answers)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -164,6 +185,7 @@ class BlockIntake:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._expire)
             nursery.start_soon(self._settle_orphans)
+            nursery.start_soon(self._try_postponed)
             task_status.started()
             async for first in self._receive:
                 batch = [first]
@@ -176,7 +198,7 @@ class BlockIntake:
 
     async def _start_batch(self, batch: Sequence[IncomingBlock], nursery: trio.Nursery) -> None:
         started_s = trio.current_time()
-        errors = await self._verify([one.prepared for one in batch])
+        errors = await self.verify([one.prepared for one in batch])
         self._metrics.validation_seconds.labels("signatures").observe(trio.current_time() - started_s)
         await self._in_flight.acquire()
         pending: list[tuple[IncomingBlock, PendingBlock]] = []
@@ -209,7 +231,13 @@ class BlockIntake:
             queued: list[tuple[IncomingBlock, PendingBlock]] = []
             for orphan in ready:
                 incoming = IncomingBlock(
-                    orphan.prepared, orphan.peer, orphan.size, Source.GOSSIP, orphan.depth, orphan.publish
+                    orphan.prepared,
+                    orphan.peer,
+                    orphan.size,
+                    Source.GOSSIP,
+                    orphan.depth,
+                    orphan.publish,
+                    orphan.since_s,
                 )
                 self._handled[orphan.prepared.block_id] = None
                 try:
@@ -226,13 +254,16 @@ class BlockIntake:
         except MissingParents as error:
             self._handled.pop(incoming.prepared.block_id, None)
             self._wait_for_parents(incoming, error)
-        except InvalidBlock as error:
+        except BlockNotJudged as error:
+            self._handled.pop(incoming.prepared.block_id, None)
+            self._postpone(incoming, error)
+        except (InvalidBlock, BodyMismatch, BelowBase) as error:
             self._refused(incoming, error)
         else:
             self._handled.pop(incoming.prepared.block_id, None)
             self._note_added(incoming.prepared)
             if incoming.publish:
-                _offer(self._outlets.publish, incoming.prepared)
+                offer(self._outlets.publish, incoming.prepared)
 
     def _note_added(self, prepared: PreparedBlock) -> None:
         self._mempool.on_block(
@@ -245,12 +276,15 @@ class BlockIntake:
         self._metrics.orphans.set(len(self.orphans))
 
     def _wait_for_parents(self, incoming: IncomingBlock, error: MissingParents) -> None:
+        if incoming.prepared.block.header.slot <= self._floor.slot:
+            # Walking back an old fork, parent by parent, would have no end; nothing of it can be merged.
+            self._log.debug("old block without its parents", block=incoming.prepared.block_id)
+            self.orphans.refused(incoming.prepared.block_id)
+            return
         if incoming.depth >= MAX_ORPHAN_DEPTH:
             self._log.debug("ancestors too far away", block=incoming.prepared.block_id, peer=incoming.peer)
-            _offer(self._outlets.lagging, incoming.peer)
-        orphan = Orphan(
-            incoming.prepared, incoming.peer, incoming.size, incoming.depth, publish=incoming.publish
-        )
+            offer(self._outlets.lagging, incoming.peer)
+        orphan = _waiting(incoming)
         # The writer may have taken in parents since it answered: nobody would tell the pool of those any more.
         missing = [one for one in error.ids if read_header(self._chain.store, one) is None]
         if not missing:
@@ -259,14 +293,28 @@ class BlockIntake:
             return
         wanted = self.orphans.add(orphan, missing, trio.current_time())
         self._metrics.orphans.set(len(self.orphans))
-        wanted = tuple(one for one in wanted if one not in self._handled)
+        wanted = tuple(one for one in wanted if one not in self._handled and one not in self.postponed)
         if wanted and incoming.depth < MAX_ORPHAN_DEPTH:
-            _offer(self._outlets.missing, MissingBlocks(wanted, incoming.peer, incoming.depth + 1))
+            offer(self._outlets.missing, MissingBlocks(wanted, incoming.peer, incoming.depth + 1))
 
-    def _refused(self, incoming: IncomingBlock, error: InvalidBlock) -> None:
+    def _postpone(self, incoming: IncomingBlock, error: BlockNotJudged) -> None:
+        """Nobody is to blame: the same block is good or bad for all once our chain has come that far."""
+        self._log.debug("block not judged yet", block=incoming.prepared.block_id, reason=str(error))
+        self.postponed.add(_waiting(incoming), self._writer.head.id, trio.current_time())
+
+    async def _try_postponed(self) -> None:
+        while True:
+            await trio.sleep(TRY_AGAIN_EVERY_S)
+            due = self.postponed.due(self._writer.head.id, trio.current_time())
+            if due:
+                self._ready.extend(due)
+                self._has_ready.set()
+
+    def _refused(self, incoming: IncomingBlock, error: InvalidBlock | BodyMismatch | BelowBase) -> None:
         block = incoming.prepared.block
         self._handled.pop(block.header_id, None)
-        dropped = self.orphans.refused(block.header_id)
+        # Another copy of a block with false proofs may be right: its children wait for that.
+        dropped = () if isinstance(error, BodyMismatch) else self.orphans.refused(block.header_id)
         self._metrics.orphans.set(len(self.orphans))
         self._log.warning(
             "block refused",
@@ -283,8 +331,8 @@ class BlockIntake:
         if incoming.source is Source.FETCHED and fault is not None:
             self._report(incoming.peer, fault)
 
-    async def _verify(self, blocks: Sequence[PreparedBlock]) -> tuple[InvalidBlock | None, ...]:
-        """All transactions of all blocks at once; for each block the first that fails."""
+    async def verify(self, blocks: Sequence[PreparedBlock]) -> tuple[InvalidBlock | None, ...]:
+        """The signatures of all transactions of all blocks at once; for each block the first that fails."""
         transactions = [one for block in blocks for one in block.transactions]
         valid = await self._verifier.verify_each(transactions)
         errors: list[InvalidBlock | None] = []
@@ -303,11 +351,26 @@ class BlockIntake:
             gone = self.orphans.expire(trio.current_time())
             if gone:
                 self._log.debug("orphans expired", blocks=len(gone))
+            old = self.orphans.drop_up_to(self._floor.slot)
+            if old:
+                self._log.debug("orphans older than the finalised checkpoint dropped", blocks=len(old))
             for peer in self.orphans.overdue(trio.current_time()):
-                _offer(self._outlets.lagging, peer)
+                offer(self._outlets.lagging, peer)
             self._metrics.orphans.set(len(self.orphans))
 
 
-def _offer(outlet: trio.MemorySendChannel[T], value: T) -> None:
+def _waiting(incoming: IncomingBlock) -> Orphan:
+    return Orphan(
+        incoming.prepared,
+        incoming.peer,
+        incoming.size,
+        incoming.depth,
+        publish=incoming.publish,
+        since_s=incoming.since_s,
+    )
+
+
+def offer(outlet: trio.MemorySendChannel[T], value: T) -> None:
+    """Put it there unless the outlet is full."""
     with contextlib.suppress(trio.WouldBlock, trio.BrokenResourceError):
         outlet.send_nowait(value)

@@ -5,83 +5,62 @@ that its lane was not seen twice. What needs other blocks or many signatures hap
 two blocks of a lane are relayed (the second proves an equivocation); a further one is neither relayed nor kept, unless
 some block refers to it, which then fetches it (reliability.md L6). A block of a later slot waits for its time (L9).
 
-Blocks above 200 kB are announced by their header; whoever hears of one fetches it, and announces it in turn when it
-is in its own DAG.
+The schedule is our own view's: a block that does not fit it is refused where every view must agree (its epoch is
+settled by our finalised checkpoint), else it is left to the engine, which judges it by its own past, and not forwarded.
+
+From 2 kB of transactions on a block goes out compact. Whoever lacks some of them asks the sender, and forwards the
+block when its body is whole.
 """
 
 from collections.abc import Callable
+from functools import partial as bound
 
 import trio
 
-from consensus.blocks import (
-    Block,
-    Header,
-    decode_block,
-    decode_header,
-    encode_block,
-    encode_header,
-    header_id,
+from consensus.blocks import Block, Header, decode_block, encode_block
+from consensus.errors import (
+    BlockNotJudged,
+    BodyMismatch,
+    InvalidBlock,
+    LaneEmpty,
+    SlotInFuture,
+    WrongProposer,
 )
-from consensus.errors import BodyMismatch, InvalidBlock, LaneEmpty, SlotInFuture, WrongProposer
-from consensus.header_validation import validate_header_in_isolation
-from consensus.params import slot_start_ms
+from consensus.params import epoch_at, first_slot_of_epoch, slot_start_ms
 from consensus.prepare import PreparedBlock
 from consensus.stores import read_header
 from ledger.errors import CodecError
 from node.chain_context import ChainContext
 from node.chain_writer import ChainWriter
-from node.flows.block_fetch import BlockFetcher
 from node.flows.block_intake import BlockIntake, IncomingBlock, MissingBlocks, Source
+from node.flows.compact_blocks import Completer, PartialBlock, bare_block, compact, expand
+from node.flows.finality_floor import FinalityFloor
+from node.flows.judging import BlockJudge
+from node.flows.lane_book import Lane, LaneBook
+from node.flows.recent_blocks import RecentBlocks
 from node.flows.verdicts import consequence_of
 from node.flows.wire import (
+    COMPACT_FROM_BYTES,
     MAX_BLOCK_MESSAGE_BYTES,
-    MAX_GOSSIPED_BLOCK_BYTES,
-    announcement,
+    CompactBlock,
     block_message,
     blocks_topic,
+    compact_message,
     read_block_message,
 )
 from node.logs import Log
+from node.mempool import Mempool
 from node.metrics import Metrics
 from node.orphans import FutureBlock, FutureBlocks
 from p2p.network import Network, PeerId, Verdict
 from p2p.peers import Fault
+from wnsp.spectrum import BAND_COUNT
 
-BLOCKS_PER_LANE = 2
 FUTURE_HORIZON_SLOTS = 64
 """Blocks farther ahead than this are dropped: no clock is that wrong."""
 PUBLISH_TIMEOUT_S = 5.0
-
-Lane = tuple[int, int]
-
-
-class LaneBook:
-    """Which blocks of each lane were relayed. Forgets lanes below a slot; so it holds six lanes times two ids for each
-    slot from the merge depth to the future horizon, at most."""
-
-    def __init__(self) -> None:
-        self._lanes: dict[Lane, list[bytes]] = {}
-        self._forgotten_below = 0
-
-    def __len__(self) -> int:
-        return len(self._lanes)
-
-    def admits(self, lane: Lane, block_id: bytes) -> bool:
-        """Whether the block is, or may become, one of the lane's two."""
-        known = self._lanes.get(lane, [])
-        return block_id in known or len(known) < BLOCKS_PER_LANE
-
-    def note(self, lane: Lane, block_id: bytes) -> None:
-        """The block counts from now on."""
-        known = self._lanes.setdefault(lane, [])
-        if block_id not in known and len(known) < BLOCKS_PER_LANE:
-            known.append(block_id)
-
-    def forget_below(self, slot: int) -> None:
-        """Drop lanes of slots below `slot`."""
-        if slot > self._forgotten_below:
-            self._forgotten_below = slot
-            self._lanes = {lane: ids for lane, ids in self._lanes.items() if lane[0] >= slot}
+GENESIS_EPOCHS = 2
+"""Their schedules follow from the genesis document, whatever the chain."""
 
 
 class BlockRelay:
@@ -92,8 +71,12 @@ class BlockRelay:
         chain: ChainContext,
         writer: ChainWriter,
         intake: BlockIntake,
-        fetcher: BlockFetcher,
+        judge: BlockJudge,
+        completer: Completer,
+        mempool: Mempool,
         network: Network,
+        recent: RecentBlocks,
+        floor: FinalityFloor,
         missing: trio.MemorySendChannel[MissingBlocks],
         *,
         report: Callable[[PeerId, Fault], None],
@@ -103,8 +86,12 @@ class BlockRelay:
         self._chain = chain
         self._writer = writer
         self._intake = intake
-        self._fetcher = fetcher
+        self._judge_alone = judge
+        self._completer = completer
+        self._mempool = mempool
         self._network = network
+        self._recent = recent
+        self._floor = floor
         self._missing = missing
         self._report = report
         self._metrics = metrics
@@ -122,6 +109,7 @@ class BlockRelay:
         await self._network.subscribe(self._topic, self.accept, max_bytes=MAX_BLOCK_MESSAGE_BYTES)
         task_status.started()
         async with trio.open_nursery() as nursery:
+            await nursery.start(self._completer.run)
             nursery.start_soon(self._each_slot)
             async for prepared in publish:
                 await self.publish(prepared.block)
@@ -139,72 +127,107 @@ class BlockRelay:
         """Gossip a block that is in our DAG."""
         self._lanes.note(_lane(block.header), block.header_id)
         raw = encode_block(block)
-        message = (
-            block_message(raw)
-            if len(raw) <= MAX_GOSSIPED_BLOCK_BYTES
-            else announcement(encode_header(block.header))
-        )
+        self._recent.put(block, len(raw))
+        if sum(map(len, block.transactions)) < COMPACT_FROM_BYTES:
+            message = block_message(raw)
+        else:
+            message = compact_message(compact(block))
+        await self._send(message, block.header_id)
+
+    async def _send(self, message: bytes, block_id: bytes) -> None:
         with trio.move_on_after(PUBLISH_TIMEOUT_S) as patience:
             await self._network.publish(self._topic, message)
         if patience.cancelled_caught:
-            self._log.warning("publishing a block took too long", block=block.header_id)
+            self._log.warning("publishing a block took too long", block=block_id)
 
     # ---- judging
 
     async def _judge(self, peer: PeerId, raw: bytes) -> Verdict:
         try:
-            body, raw_header = read_block_message(raw)
-            if body is not None:
-                return await self._judge_block(peer, body)
-            return self._judge_announcement(peer, raw_header or b"")
-        except (CodecError, InvalidBlock, BodyMismatch) as error:
+            message = read_block_message(raw)
+            if isinstance(message, CompactBlock):
+                return await self._judge_compact(peer, raw, message)
+            return await self._judge_whole(peer, raw, message)
+        except (CodecError, InvalidBlock, BodyMismatch, BlockNotJudged) as error:
             consequence = consequence_of(error)
-            self._log.warning("peer sent an invalid block", peer=peer, rule=error.code, error=str(error))
+            if consequence.verdict is Verdict.REJECT:
+                self._log.warning("peer sent an invalid block", peer=peer, rule=error.code, error=str(error))
             if consequence.fault is not None and consequence.fault is not Fault.INVALID:
                 # `Fault.INVALID` is what the guard below counts for every REJECT.
                 self._report(peer, consequence.fault)
             return consequence.verdict
 
-    async def _judge_block(self, peer: PeerId, raw: bytes) -> Verdict:
+    async def _judge_whole(self, peer: PeerId, message: bytes, raw: bytes) -> Verdict:
         block = decode_block(raw)
-        block_id = block.header_id
+        header, block_id = block.header, block.header_id
         if self._is_known(block_id):
             return Verdict.IGNORE
         try:
-            prepared = await self._fetcher.prepare(raw, self._chain.now_slot())
+            prepared = await self._judge_alone.block(block, len(raw), self._chain.now_slot())
         except SlotInFuture:
-            self._keep_for_later(FutureBlock(raw, peer, block.header.slot, block_id), block.header)
+            self._keep_for_later(FutureBlock(message, peer, header.slot, block_id), header)
             return Verdict.IGNORE
-        self._check_schedule(block.header)
-        if self._is_known(block_id) or not self._is_wanted(block.header, block_id):
+        lane = self._lane_by_schedule(header)
+        if self._is_known(block_id) or not self._is_wanted(header, lane, block_id):
             return Verdict.IGNORE
-        incoming = IncomingBlock(prepared, peer, len(raw), Source.GOSSIP)
-        if not self._intake.put_nowait(incoming):
-            return Verdict.IGNORE
-        self._lanes.note(_lane(block.header), block_id)
-        self._note_delay(block.header)
-        return Verdict.ACCEPT
+        return self._take(prepared, peer, lane)
 
-    def _judge_announcement(self, peer: PeerId, raw: bytes) -> Verdict:
-        """A large block: fetch it, and announce it ourselves once we can serve it."""
-        header = decode_header(raw)
-        block_id = header_id(header)
+    async def _judge_compact(self, peer: PeerId, message: bytes, compacted: CompactBlock) -> Verdict:
+        bare = bare_block(compacted)
+        header, block_id = bare.header, bare.block_id
+        if block_id in self._completer:
+            self._completer.heard_again(block_id, peer)
+            return Verdict.IGNORE
         if self._is_known(block_id):
             return Verdict.IGNORE
-        params, validators = self._chain.params, self._chain.schedule.validators
         try:
-            validate_header_in_isolation(header, params, validators, self._chain.now_slot())
+            signer_key = self._judge_alone.header(header, bare.votes, self._chain.now_slot())
         except SlotInFuture:
+            self._keep_for_later(FutureBlock(message, peer, header.slot, block_id), header)
             return Verdict.IGNORE
-        self._check_schedule(header)
-        if self._is_wanted(header, block_id):
-            self._lanes.note(_lane(header), block_id)
-            self._note_delay(header)
-            try:
-                self._missing.send_nowait(MissingBlocks((block_id,), peer, 0, publish=True))
-            except trio.WouldBlock:
-                self._log.debug("too many blocks to fetch", block=block_id)
-        return Verdict.IGNORE
+        lane = self._lane_by_schedule(header)
+        if not self._is_wanted(header, lane, block_id):
+            return Verdict.IGNORE
+        partial = expand(bare, signer_key, compacted.ids, self._mempool)
+        missing = len(partial.missing)
+        self._metrics.compact_transactions.labels("mempool").inc(len(partial.ids) - missing)
+        if missing:
+            self._lanes.note(lane, block_id)
+            self._complete(partial, peer, message, lane)
+            return Verdict.IGNORE
+        prepared = await self._completer.judged(partial)
+        if self._is_known(block_id):
+            return Verdict.IGNORE
+        self._metrics.compact_blocks.labels("mempool").inc()
+        return self._take(prepared, peer, lane)
+
+    def _take(self, prepared: PreparedBlock, peer: PeerId, lane: Lane) -> Verdict:
+        """Into the intake; forwarded when the schedule of our view names its proposer."""
+        block = prepared.block
+        size = len(encode_block(block))
+        if not self._intake.put_nowait(IncomingBlock(prepared, peer, size, Source.GOSSIP)):
+            return Verdict.IGNORE
+        self._lanes.note(lane, block.header_id)
+        self._recent.put(block, size)
+        self._note_delay(block.header)
+        return Verdict.ACCEPT if lane[1] < BAND_COUNT else Verdict.IGNORE
+
+    def _complete(self, partial: PartialBlock, peer: PeerId, message: bytes, lane: Lane) -> None:
+        """Ask the sender for the rest; forward the block when it is whole."""
+
+        async def taken(prepared: PreparedBlock) -> None:
+            if self._is_known(prepared.block_id):
+                return
+            if self._take(prepared, peer, lane) is Verdict.ACCEPT:
+                await self._send(message, prepared.block_id)
+
+        self._completer.start(partial, peer, taken, bound(self._fetch_whole, partial.block_id, lane))
+
+    def _fetch_whole(self, block_id: bytes, lane: Lane, peer: PeerId) -> None:
+        try:
+            self._missing.send_nowait(MissingBlocks((block_id,), peer, 0, publish=lane[1] < BAND_COUNT))
+        except trio.WouldBlock:
+            self._log.debug("too many blocks to fetch", block=block_id)
 
     def _is_known(self, block_id: bytes) -> bool:
         return (
@@ -213,22 +236,36 @@ class BlockRelay:
             or read_header(self._chain.store, block_id) is not None
         )
 
-    def _is_wanted(self, header: Header, block_id: bytes) -> bool:
-        oldest = self._writer.head.slot - self._chain.params.merge_depth_slots
-        return header.slot >= oldest and self._lanes.admits(_lane(header), block_id)
+    def _is_wanted(self, header: Header, lane: Lane, block_id: bytes) -> bool:
+        oldest = max(self._writer.head.slot - self._chain.params.merge_depth_slots, self._floor.slot + 1)
+        return header.slot >= oldest and self._lanes.admits(lane, block_id)
 
-    def _check_schedule(self, header: Header) -> None:
-        """The proposer is the scheduled one. Errors: `LaneEmpty`, `WrongProposer`."""
+    def _lane_by_schedule(self, header: Header) -> Lane:
+        """The block's lane; one of its own for a block out of turn in our view, where other views may differ.
+
+        Errors: `LaneEmpty`, `WrongProposer` where they may not.
+        """
         scheduled = self._chain.schedule.proposer(header.slot, header.band)
+        if scheduled == header.proposer:
+            return _lane(header)
+        if not self._is_settled(header.slot):
+            return header.slot, header.band + BAND_COUNT
         if scheduled is None:
             raise LaneEmpty(header.slot, header.band)
-        if scheduled != header.proposer:
-            raise WrongProposer(header.slot, header.band, header.proposer, scheduled)
+        raise WrongProposer(header.slot, header.band, header.proposer, scheduled)
+
+    def _is_settled(self, slot: int) -> bool:
+        """Whether the epoch's anchor, the last chain block before its last period, is below our finalised checkpoint:
+        then it is the same in all views."""
+        params = self._chain.params
+        epoch = epoch_at(params, slot)
+        anchored_below = first_slot_of_epoch(params, epoch) - params.period_slots
+        return epoch < GENESIS_EPOCHS or self._floor.slot >= anchored_below - 1
 
     def _keep_for_later(self, block: FutureBlock, header: Header) -> None:
-        self._check_schedule(header)
+        lane = self._lane_by_schedule(header)
         if header.slot <= self._chain.now_slot() + FUTURE_HORIZON_SLOTS and self._is_wanted(
-            header, block.block_id
+            header, lane, block.block_id
         ):
             self._future.add(block)
 
@@ -243,8 +280,8 @@ class BlockRelay:
             await trio.sleep(params.slot_ms / 1000)
             for due in self._future.due(self._chain.now_slot() + params.max_future_slots):
                 # Nobody forwarded it when it came: it was too early. Now it is ours to forward.
-                if await self.accept(due.peer, block_message(due.raw)) is Verdict.ACCEPT:
-                    await self._network.publish(self._topic, block_message(due.raw))
+                if await self.accept(due.peer, due.message) is Verdict.ACCEPT:
+                    await self._send(due.message, due.block_id)
             self._lanes.forget_below(self._writer.head.slot - params.merge_depth_slots)
 
 

@@ -7,7 +7,14 @@ had it in its own DAG, so there every fault counts.
 
 from dataclasses import dataclass
 
-from consensus.errors import BodyMismatch, InvalidBlock, MissingParents, SlotInFuture
+from consensus.errors import (
+    BelowBase,
+    BlockNotJudged,
+    BodyMismatch,
+    InvalidBlock,
+    MissingParents,
+    SlotInFuture,
+)
 from ledger.errors import CodecError, InvalidTransaction
 from p2p.network import Verdict
 from p2p.peers import Fault
@@ -23,10 +30,21 @@ class Consequence:
     """Of the peer that sent the message, or served the block."""
 
 
-BlockError = InvalidBlock | BodyMismatch | MissingParents | SlotInFuture | CodecError | InvalidTransaction
+BlockError = (
+    InvalidBlock
+    | BodyMismatch
+    | MissingParents
+    | BlockNotJudged
+    | BelowBase
+    | SlotInFuture
+    | CodecError
+    | InvalidTransaction
+)
 
 CONSEQUENCES: tuple[tuple[type[Exception], Consequence], ...] = (
     (MissingParents, Consequence(Verdict.ACCEPT, None)),
+    (BelowBase, Consequence(Verdict.IGNORE, None)),
+    (BlockNotJudged, Consequence(Verdict.IGNORE, None)),
     (SlotInFuture, Consequence(Verdict.IGNORE, None)),
     (InvalidBlock, Consequence(Verdict.REJECT, Fault.INVALID)),
     (BodyMismatch, Consequence(Verdict.REJECT, Fault.INVALID)),

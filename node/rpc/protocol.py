@@ -47,6 +47,16 @@ class RpcError(Exception):
         return {"code": self.number, "message": self.message, "data": data}
 
 
+def pruned(what: str, base_slot: int) -> RpcError:
+    """The error about something that lies below the slot from which this node keeps blocks."""
+    return RpcError(
+        NOT_FOUND,
+        f"{what} is pruned: this node keeps blocks from slot {base_slot} on",
+        code="Pruned",
+        hint="ask a node that runs with --archive",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One well-formed call."""

@@ -9,10 +9,14 @@ from node.rpc.protocol import INVALID_PARAMS, RpcError
 
 MAX_SUBMIT_BATCH = 512
 MAX_DAG_BLOCKS = 500
+MAX_SCHEDULE_SLOTS = 512
+MAX_CERTIFICATES = 8
+MAX_PROOFS = 256
 
 HexId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 RawHex = Annotated[str, msgspec.Meta(min_length=2, max_length=2 * 16 * 1024, pattern="^([0-9a-f]{2})+$")]
 Index = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+ValidatorIndex = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
 
 
 class Params(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -43,6 +47,48 @@ class GetAccount(Params, frozen=True):
     """One account."""
 
     address: Annotated[str, msgspec.Meta(max_length=100)]
+
+
+class GetValidator(Params, frozen=True):
+    """One validator."""
+
+    index: ValidatorIndex
+
+
+class GetSchedule(Params, frozen=True):
+    """Who proposes where."""
+
+    first_slot: Index | None = None
+    """Absent: the slot of this moment."""
+    slots: Annotated[int, msgspec.Meta(ge=1, le=MAX_SCHEDULE_SLOTS)] = 16
+    validator: ValidatorIndex | None = None
+    """Show this validator's lanes only."""
+
+
+class GetStakes(Params, frozen=True):
+    """What an address has staked, earned and taken out."""
+
+    address: Annotated[str, msgspec.Meta(max_length=100)]
+    validator: ValidatorIndex | None = None
+    """With this validator only."""
+
+
+class GetCertificates(Params, frozen=True):
+    """Certificates of the periods from one on."""
+
+    first_period: Index
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_CERTIFICATES)] = 1
+
+
+class GetProofs(Params, frozen=True):
+    """Finality proofs of the epochs from one on, or of those whose checkpoints come after a period; from the first
+    where neither is given."""
+
+    from_epoch: Index | None = None
+    after_period: Index | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_PROOFS)] = MAX_PROOFS
+    earlier: bool = False
+    """Also the snapshots of the epochs before the first one: whoever begins there needs them."""
 
 
 class Submit(Params, frozen=True):

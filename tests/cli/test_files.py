@@ -153,7 +153,7 @@ def test_unit_that_vanished_is_found_by_audit_and_check(nexus: Command, node_dir
     assert "exact to the unit" not in out
     code, out, err = nexus("db", "check", "--dir", node_directory)
     assert code == 74
-    assert "root" in out and "move the db folder" in err
+    assert "root" in out and f"nexus db repair --dir {node_directory}" in err
 
 
 def test_db_commands_refuse_the_directory_of_a_running_node(nexus: Command, node_directory: Path) -> None:

@@ -46,7 +46,7 @@ def test_unknown_group_gets_the_nearest_name(nexus: Command, typed: str, meant: 
         ["devnet", "up", "--validators", "a dozen"],
         ["devnet", "kill"],
         ["validator", "keys", "--create", "x"],
-        ["db", "repair"],
+        ["db", "mend"],
         ["lab", "ghostdag-replay"],
         ["config", "set"],
         ["run", "--colour", "blue"],

@@ -17,6 +17,7 @@ from node.flows.block_intake import (
     MissingBlocks,
     Source,
 )
+from node.flows.finality_floor import FinalityFloor
 from node.mempool import Mempool, MempoolLimits
 from node.metrics import Metrics
 from node.signatures import SignatureVerifier
@@ -55,6 +56,7 @@ async def test_a_parent_that_arrives_while_its_child_is_refused_for_lack_of_it_f
             SignatureVerifier(InlineWorkers(), engine.rules),
             Mempool(MempoolLimits(), lambda _: 1, lambda _: 0, lambda _a, _b: 0, lambda _: 0),
             IntakeOutlets(missing, lagging, publish),
+            FinalityFloor(store, lambda: engine.genesis_id),  # noqa: B023
             report=lambda _peer, _fault: None,
             metrics=Metrics(process=False),
             log=Lines(),  # type: ignore[arg-type]

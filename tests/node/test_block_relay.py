@@ -1,115 +1,23 @@
 """Gossip of blocks at a real node: what is forwarded, what is punished, what waits, what is fetched."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 import pytest
 import trio
 from builders.chain import Workshop, devnet
-from builders.ledger import batch_transfer
-from builders.live_node import Lines, WallClock, clock_at, live_node
+from builders.relay_scene import scene
 
-from consensus.blocks import Block, encode_block, encode_header, sign_block
+from consensus.blocks import Block, encode_block, sign_block
 from consensus.body_tree import body_root
-from consensus.stores import blocks_by_slot, read_block
-from ledger.addresses import address_of
-from ledger.transactions import SignedTransaction
-from node.daemon import NodeHandle
-from node.flows.block_relay import BLOCKS_PER_LANE, LaneBook
+from node.flows.lane_book import BLOCKS_PER_LANE, LaneBook
 from node.flows.wire import (
     BLOCKS_PROTOCOL,
     BLOCKS_REPLY_CODEC,
     BLOCKS_REQUEST_CODEC,
-    MAX_BLOCK_MESSAGE_BYTES,
-    MAX_GOSSIPED_BLOCK_BYTES,
-    BlocksReply,
     BlocksRequest,
-    announcement,
     block_message,
-    blocks_topic,
 )
-from p2p.network import PeerId, Verdict
-from p2p.simulated import SimulatedFabric
-from p2p.simulated_network import SimulatedNetwork
-
-CALM_S = 0.5
-"""Longer than any message of a calm wire takes there and back."""
-
-
-@dataclass
-class Peer:
-    """A bare endpoint: remembers what it hears and serves the blocks that it is given."""
-
-    network: SimulatedNetwork
-    topic: str
-    heard: list[bytes] = field(default_factory=list)
-    served: dict[bytes, Block] = field(default_factory=dict)
-    asked: list[bytes] = field(default_factory=list)
-
-    async def gossip(self, data: bytes) -> None:
-        """Send, and wait until the node has judged it."""
-        await self.network.publish(self.topic, data)
-        await trio.sleep(CALM_S)
-
-    async def send(self, *blocks: Block) -> None:
-        """Gossip whole blocks."""
-        for block in blocks:
-            await self.gossip(block_message(encode_block(block)))
-
-    async def hear(self, _peer: PeerId, data: bytes) -> Verdict:
-        """Validator."""
-        self.heard.append(data)
-        return Verdict.IGNORE
-
-    async def serve(self, _peer: PeerId, data: bytes) -> bytes:
-        """Handler of `/nexus/blocks/1`."""
-        ids = BLOCKS_REQUEST_CODEC.decode(data).ids
-        self.asked.extend(ids)
-        blocks = [encode_block(self.served[one]) for one in ids if one in self.served]
-        return BLOCKS_REPLY_CODEC.encode(BlocksReply(tuple(blocks), len(ids)))
-
-
-@dataclass
-class Scene:
-    """A node between a sender and a listener."""
-
-    shop: Workshop
-    handle: NodeHandle
-    clock: WallClock
-    sender: Peer
-    listener: Peer
-    log: Lines
-
-    def knows(self, name: str) -> bool:
-        """Whether the block is in the node's DAG."""
-        return self.handle.services.store.get(b"ch" + self.shop.id(name)) is not None
-
-    @property
-    def sender_score(self) -> float:
-        """0 is spotless."""
-        return self.handle.services.peer_score(self.sender.network.peer_id)
-
-
-@asynccontextmanager
-async def scene(shop: Workshop, directory: Path, slot: int) -> AsyncIterator[Scene]:
-    topic = blocks_topic(shop.chain.params.chain_id)
-    clock, log = clock_at(shop.chain, slot), Lines()
-    async with (
-        SimulatedFabric(1) as fabric,
-        live_node(fabric, shop.chain, directory, clock=clock, log=log) as handle,
-        fabric.join("sender") as sender_wire,
-        fabric.join("listener") as listener_wire,
-    ):
-        peers = [Peer(sender_wire, topic), Peer(listener_wire, topic)]
-        for peer in peers:
-            await peer.network.subscribe(topic, peer.hear, max_bytes=MAX_BLOCK_MESSAGE_BYTES)
-            await peer.network.serve(BLOCKS_PROTOCOL, peer.serve, max_request_bytes=100_000)
-            await peer.network.connect("/memory/node/p2p/node")
-        yield Scene(shop, handle, clock, *peers, log)
-        assert not fabric.own_faults
 
 
 @pytest.fixture
@@ -135,7 +43,7 @@ async def test_a_block_with_a_wrong_signature_is_not_forwarded_and_costs_score(
     block = shop.blocks["a1"]
     header = msgspec.structs.replace(block.header, signature=bytes(64))
     async with scene(shop, tmp_path, 4) as here:
-        await here.sender.send(Block(header, block.header_id, block.transactions))
+        await here.sender.send(Block(header, block.header_id, block.votes, block.transactions))
         assert here.listener.heard == [] and not here.knows("a1")
         assert here.sender_score == -20
 
@@ -147,7 +55,7 @@ async def test_N3_five_invalid_blocks_are_a_ban(
         for number in range(5):
             block = shop.blocks["a1"]
             header = msgspec.structs.replace(block.header, signature=bytes([number]) * 64)
-            await here.sender.send(Block(header, block.header_id, block.transactions))
+            await here.sender.send(Block(header, block.header_id, block.votes, block.transactions))
         assert here.sender_score == -100
         assert [info.peer_id for info in here.handle.services.network.peers()] == ["listener"]
 
@@ -169,7 +77,7 @@ async def test_a_body_that_is_not_the_headers_is_refused_and_the_right_one_still
     block = shop.blocks["a1"]
     other = shop.blocks["a3"].transactions
     async with scene(shop, tmp_path, 4) as here:
-        await here.sender.send(Block(block.header, block.header_id, other))
+        await here.sender.send(Block(block.header, block.header_id, block.votes, other))
         assert not here.knows("a1") and here.sender_score == -20
         await here.sender.send(block)
         assert here.knows("a1")
@@ -182,7 +90,7 @@ async def test_a_proposer_out_of_turn_is_refused(
     lanes = shop.chain.schedule.of_slot(1)
     wrong = next(index for index in range(6) if index != lanes.proposer(1, block.header.band))
     core = shop.chain.core(1, block.header.band, proposer=wrong)
-    forged = sign_block(core, (), shop.chain.keys[wrong], shop.chain.params.genesis_hash)
+    forged = sign_block(core, (), (), shop.chain.keys[wrong], shop.chain.params.genesis_hash)
     async with scene(shop, tmp_path, 4) as here:
         await here.sender.send(forged)
         assert here.listener.heard == [] and here.sender_score == -20
@@ -216,7 +124,7 @@ async def test_a_served_block_that_is_invalid_costs_the_server_points(
     block = shop.blocks["a1"]
     header = msgspec.structs.replace(block.header, signature=bytes(64))
     async with scene(shop, tmp_path, 4) as here:
-        here.sender.served = {shop.id("a1"): Block(header, block.header_id, ())}
+        here.sender.served = {shop.id("a1"): Block(header, block.header_id, (), ())}
         await here.sender.send(shop.blocks["a2"])
         assert here.sender_score == -20
 
@@ -260,51 +168,6 @@ async def test_L9_a_block_of_a_later_slot_waits_unpunished_and_is_forwarded_in_i
         await trio.sleep(2.5)
         assert here.knows("a3")
         assert here.listener.heard == [block_message(encode_block(shop.blocks["a3"]))]
-
-
-async def test_an_announced_block_is_fetched_and_announced_in_turn(
-    shop: Workshop, tmp_path: Path, autojump_clock: object
-) -> None:
-    block = shop.blocks["a1"]
-    async with scene(shop, tmp_path, 4) as here:
-        here.sender.served = {block.header_id: block}
-        await here.sender.gossip(announcement(encode_header(block.header)))
-        assert here.knows("a1") and here.sender.asked == [block.header_id]
-        assert here.listener.heard == [block_message(encode_block(block))]
-
-
-async def test_a_block_above_200_kb_reaches_a_node_that_only_hears_its_announcement(
-    tmp_path: Path, autojump_clock: object
-) -> None:
-    chain = devnet()
-    legs = [(address_of(chain.accounts[n % 8].public_key), 1) for n in range(256)]
-    offers = [batch_transfer(chain.accounts[0], chain.rules, nonce, legs) for nonce in range(50)]
-    assert sum(len(one.raw) for one in offers) > MAX_GOSSIPED_BLOCK_BYTES
-    async with (
-        SimulatedFabric(1) as fabric,
-        live_node(
-            fabric, chain, tmp_path / "maker", name="maker", clock=clock_at(chain, 1), keys=chain.keys
-        ) as maker,
-        live_node(
-            fabric,
-            chain,
-            tmp_path / "reader",
-            name="reader",
-            clock=clock_at(chain, 1),
-            bootstrap=["/memory/maker/p2p/maker"],
-        ) as reader,
-    ):
-        await trio.sleep(5)
-        answers = await maker.services.submit_transactions([one.raw for one in offers])
-        assert all(isinstance(answer, SignedTransaction) for answer in answers)
-        await trio.sleep(5)
-        blocks = [
-            block
-            for entry in blocks_by_slot(reader.services.store)
-            if (block := read_block(reader.services.store, entry.block_id)) is not None
-        ]
-        assert max(len(encode_block(block)) for block in blocks) > MAX_GOSSIPED_BLOCK_BYTES
-        assert reader.services.head == maker.services.head and not fabric.own_faults
 
 
 async def test_a_block_whose_transaction_is_not_signed_is_never_added(

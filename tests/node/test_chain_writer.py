@@ -93,7 +93,9 @@ async def test_an_expected_refusal_is_an_answer_and_the_writer_goes_on(shop: Wor
     writer = ChainWriter(new_engine(shop.chain), InlineWorkers())
     async with running_writer(writer):
         with pytest.raises(SlotNotAvailable):
-            await writer.call(lambda engine: engine.build_block(0, 0, 0), expected=(SlotNotAvailable,))
+            await writer.call(
+                lambda engine: engine.build_block(0, 0, 0, reveal=bytes(32)), expected=(SlotNotAvailable,)
+            )
         assert await writer.call(lambda engine: engine.head) == writer.head
 
 

@@ -69,3 +69,13 @@ def test_lists_come_from_commas_in_the_environment() -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.toml"):
         load_config(file=tmp_path / "none.toml", environment={}, flags={})
+
+
+def test_truth_values_come_from_flags_files_and_the_environment(tmp_path: Path) -> None:
+    file = tmp_path / "nexus.toml"
+    file.write_text("archive = true\n")
+    assert load_config(file=file, environment={}, flags={}).config.archive is True
+    assert load_config(file=file, environment={"NEXUS_ARCHIVE": "false"}, flags={}).config.archive is False
+    assert load_config(file=None, environment={}, flags={"archive": True}).config.archive is True
+    with pytest.raises(ConfigError, match="true or false"):
+        load_config(file=None, environment={"NEXUS_ARCHIVE": "perhaps"}, flags={})

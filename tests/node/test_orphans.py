@@ -12,6 +12,7 @@ from node.orphans import (
     FutureBlocks,
     Orphan,
     OrphanPool,
+    PostponedBlocks,
 )
 
 
@@ -109,3 +110,34 @@ def test_L9_at_most_64_future_blocks_wait_and_the_farthest_leave() -> None:
     assert [one.slot for one in future.due(103)] == [101, 102, 103]
     assert future.due(103) == ()
     assert max(one.slot for one in future.due(1_000)) == 164
+
+
+def test_L10_orphans_up_to_the_finalised_slot_leave_with_what_waits_for_them(shop: Workshop) -> None:
+    pool = OrphanPool()
+    pool.add(orphan(shop, "a2"), [shop.id("a1")], 0)
+    pool.add(orphan(shop, "a3"), [shop.id("a2")], 0)
+    pool.add(orphan(shop, "a4"), [bytes(32)], 0)
+    assert pool.drop_up_to(1) == ()
+    assert pool.drop_up_to(2) == (shop.id("a2"), shop.id("a3"))
+    assert shop.id("a4") in pool and len(pool) == 1
+    assert pool.drop_up_to(4) == (shop.id("a4"),) and pool.size_bytes == 0
+
+
+def test_a_postponed_block_is_tried_again_when_the_head_has_moved_for_as_long_as_it_lives(
+    shop: Workshop,
+) -> None:
+    pool = PostponedBlocks()
+    first, second = b"1" * 32, b"2" * 32
+    pool.add(orphan(shop, "a1"), first, 100)
+    assert pool.due(first, 101) == () and shop.id("a1") in pool
+    (again,) = pool.due(second, 102)
+    assert again.prepared.block_id == shop.id("a1") and len(pool) == 0
+    pool.add(again, second, 103)
+    assert pool.due(first, 100 + ORPHAN_LIFETIME_S) == () and len(pool) == 0
+
+
+def test_postponed_blocks_are_bounded() -> None:
+    pool = PostponedBlocks(limit=3)
+    for number in range(5):
+        pool.add(numbered(number, "peer"), bytes(32), 0)
+    assert len(pool) == 3 and numbered(4, "peer").prepared.block_id in pool

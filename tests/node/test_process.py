@@ -20,7 +20,7 @@ from ledger.genesis_text import genesis_to_json
 from ledger.storage.errors import StoreLocked, StoreWriteFailed
 from node.config import ConfigError
 from node.keystore import KeyFileMissing, write_validator_keys
-from node.main import EXIT_CONFIG, EXIT_FAULT, EXIT_STORE, exit_code_of
+from node.process import EXIT_CONFIG, EXIT_FAULT, EXIT_STORE, exit_code_of
 from p2p.errors import BindFailed
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]

@@ -1,0 +1,123 @@
+"""Signing a transaction, submitting it, and waiting for what becomes of it; for every command that sends one."""
+
+from __future__ import annotations
+
+import argparse
+
+from cli.connection import Caller, chain_rules_of
+from cli.exits import CommandFailed, ExitCode
+
+TYPE_CHECKING = False  # importing typing costs a third of bare Python's start
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ledger.keys import KeyPair
+    from ledger.registry import Kind
+
+EXPIRY_SLOTS = 600
+"""How long a transaction made here may wait for a block."""
+POLL_S = 0.1
+
+
+def add_sending_options(parser: argparse.ArgumentParser) -> None:
+    """`--fee --wait`: every command that sends a transaction has them."""
+    parser.add_argument(
+        "--fee", type=_fee_units, metavar="NXT", help="default: the least that the transaction needs"
+    )
+    parser.add_argument(
+        "--wait",
+        nargs="?",
+        const="accepted",
+        choices=("accepted", "final"),
+        help="until a committed chain block has accepted it, or with `final` until nothing can undo it",
+    )
+
+
+def amount_units(text: str) -> int:
+    """Units of an amount in NXT. Errors: `CommandFailed` USAGE."""
+    from ledger.amounts import parse_nxt
+    from ledger.errors import AmountError
+
+    try:
+        return parse_nxt(text)
+    except AmountError as error:
+        raise CommandFailed(ExitCode.USAGE, str(error)) from None
+
+
+def _fee_units(text: str) -> int:
+    try:
+        return amount_units(text)
+    except CommandFailed as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def submit(options: argparse.Namespace, node: Caller, key: KeyPair, kind: Kind, payload: Any) -> Any:
+    """Sign `payload` with `key`, submit it, wait as `--wait` says. The status, with `id` and the fee offered.
+
+    Errors: `CommandFailed` USAGE, REJECTED, TIMEOUT.
+    """
+    from ledger.addresses import address_of, encode_address
+    from ledger.errors import LedgerError
+    from ledger.transactions import sign_transaction
+
+    info = node.call("node_info")
+    rules = chain_rules_of(info)
+    sender = encode_address(rules.address_prefix, address_of(key.public_key))
+    account = node.call("ledger_getAccount", address=sender)
+    try:
+        kind.check_payload(payload, rules)
+        transaction = sign_transaction(
+            key,
+            rules,
+            nonce=int(account["next_nonce"]),
+            expiry_slot=int(info["slot"]) + EXPIRY_SLOTS,
+            fee=options.fee,
+            kind=kind,
+            payload_record=payload,
+        )
+    except LedgerError as error:
+        raise CommandFailed(ExitCode.USAGE, str(error)) from None
+    result = node.call("tx_submit", raw=transaction.raw.hex())
+    if options.wait:
+        result = await_outcome(node, transaction.id.hex(), options.timeout, final=options.wait == "final")
+    return {**result, "fee": str(transaction.body.fee)}
+
+
+def await_outcome(node: Caller, transaction_id: str, timeout_s: float, *, final: bool) -> Any:
+    """The status once a committed chain block holds the transaction, or that block is final.
+
+    Errors: `CommandFailed` REJECTED, TIMEOUT.
+    """
+    from time import monotonic, sleep
+
+    deadline = monotonic() + timeout_s
+    while True:
+        status = node.call("tx_status", id=transaction_id)
+        if status["status"] == "accepted" and (status["final"] or not final):
+            return status
+        if status["status"] in ("failed", "rejected", "unknown"):
+            raise CommandFailed(
+                ExitCode.REJECTED, f"transaction {transaction_id}: {status['status']}, {status.get('reason')}"
+            )
+        if monotonic() > deadline:
+            paused = ""
+            if status["status"] == "accepted":
+                finality = node.call("finality_status")
+                paused = f" and not final: {finality['reason'] or 'finality is advancing'};"
+            raise CommandFailed(
+                ExitCode.TIMEOUT,
+                f"transaction {transaction_id} is still {status['status']}{paused} after {timeout_s:g} s; "
+                f"`nexus chain tx {transaction_id}` asks again",
+            )
+        sleep(POLL_S)
+
+
+def outcome_text(what: str, result: Any) -> str:
+    """One line for people."""
+    from ledger.amounts import format_nxt
+
+    state = "final" if result.get("final") else result["status"]
+    text = f"{state}: {what}, fee {format_nxt(int(result['fee']))}, transaction {result['id']}"
+    if result.get("block"):
+        text += f", block {result['block']}"
+    return text

@@ -1,0 +1,161 @@
+"""tx_* and mempool_*: submitting transactions and what became of them."""
+
+from typing import Any
+
+from consensus.stores import index_on_chain, read_block, read_finality_status, read_header
+from ledger.addresses import encode_address
+from ledger.execution import APPLIED, FAILED
+from ledger.storage.state_store import LedgerStore
+from ledger.storage.store import Reader
+from ledger.transactions import SignedTransaction, decode_transaction
+from node.rpc.groups import Method, MethodGroup
+from node.rpc.protocol import NOT_FOUND, REJECTED, RpcError, pruned
+from node.rpc.schema import ById, Params, Submit, SubmitBatch
+
+
+class TransactionMethods(MethodGroup):
+    """Transactions by id, and the mempool."""
+
+    def methods(self) -> tuple[Method, ...]:
+        """See `MethodGroup`."""
+        return (
+            Method("tx_submit", Submit, self._submit),
+            Method("tx_submitBatch", SubmitBatch, self._submit_batch),
+            Method("tx_get", ById, self._get_transaction),
+            Method("tx_status", ById, self._transaction_status),
+            Method("mempool_status", Params, self._mempool_status),
+        )
+
+    async def _submit(self, params: Submit) -> object:
+        outcome = (await self.services.submit_transactions([bytes.fromhex(params.raw)]))[0]
+        if isinstance(outcome, SignedTransaction):
+            return {"id": outcome.id.hex(), "status": "pending"}
+        raise RpcError(REJECTED, str(outcome), code=outcome.code)
+
+    async def _submit_batch(self, params: SubmitBatch) -> object:
+        outcomes = await self.services.submit_transactions([bytes.fromhex(raw) for raw in params.raw])
+        return {
+            "results": [
+                {"id": outcome.id.hex(), "status": "pending"}
+                if isinstance(outcome, SignedTransaction)
+                else {"error": outcome.code, "message": str(outcome)}
+                for outcome in outcomes
+            ]
+        }
+
+    async def _transaction_status(self, params: ById) -> object:
+        return await self._status(bytes.fromhex(params.id))
+
+    async def _status(self, transaction_id: bytes) -> dict[str, object]:
+        found = await self.read(lambda reader: _location(reader, transaction_id))
+        if found is not None:
+            return found
+        mempool = self.services.mempool
+        shown: dict[str, object] = {"id": transaction_id.hex()}
+        if transaction_id in mempool:
+            return {**shown, "status": "pending"}
+        reason = mempool.drop_reason(transaction_id)
+        if reason is not None:
+            return {**shown, "status": "rejected", "reason": reason}
+        reason = "neither accepted nor pending at this node"
+        base_slot = self.services.chain_writer.base.slot
+        if base_slot:
+            reason += f", which keeps blocks from slot {base_slot} on"
+        return {**shown, "status": "unknown", "reason": reason}
+
+    async def _get_transaction(self, params: ById) -> object:
+        transaction_id = bytes.fromhex(params.id)
+        status = await self._status(transaction_id)
+        transaction = self.services.mempool.get(transaction_id)
+        if transaction is None and "carrier" in status:
+            carrier = bytes.fromhex(str(status["carrier"]))
+            raws = await self.read(lambda reader: _body(reader, carrier))
+            for raw in raws:
+                candidate = decode_transaction(raw, self.services.registry)
+                if candidate.id == transaction_id:
+                    transaction = candidate
+                    break
+        if transaction is None and "carrier" in status:
+            raise pruned(f"transaction {params.id}", self.services.chain_writer.base.slot)
+        if transaction is None:
+            raise RpcError(
+                NOT_FOUND,
+                f"transaction {params.id} is {status['status']} here: {status['reason']}",
+                code="TransactionNotFound",
+                hint="ask the node that it was submitted to",
+            )
+        return {**status, **self._transaction_json(transaction)}
+
+    def _transaction_json(self, transaction: SignedTransaction) -> dict[str, object]:
+        body = transaction.body
+        prefix = self.services.rules.address_prefix
+        return {
+            "kind": self.services.registry.kind(body.kind).name,
+            "sender": encode_address(prefix, transaction.sender),
+            "nonce": str(body.nonce),
+            "expiry_slot": str(body.expiry_slot),
+            "fee": str(body.fee),
+            "payload": _payload_json(transaction.payload, prefix),
+            "raw": transaction.raw.hex(),
+        }
+
+    async def _mempool_status(self, _: Params) -> object:
+        mempool = self.services.mempool
+        return {
+            "transactions": len(mempool),
+            "bytes": mempool.size_bytes,
+            "max_transactions": mempool.limits.max_transactions,
+            "max_bytes": mempool.limits.max_bytes,
+        }
+
+
+def _body(reader: Reader, block_id: bytes) -> tuple[bytes, ...]:
+    block = read_block(reader, block_id)
+    return () if block is None else block.transactions
+
+
+def _is_final(reader: Reader, accepting_block: bytes) -> bool:
+    """Whether no reorganisation can take the block from the chain any more."""
+    status, index = read_finality_status(reader), index_on_chain(reader, accepting_block)
+    final = None if status is None else index_on_chain(reader, status.finalised.block_id)
+    return index is not None and final is not None and index <= final
+
+
+def _location(reader: Reader, transaction_id: bytes) -> dict[str, object] | None:
+    found = LedgerStore(reader).transaction(transaction_id)
+    if found is None:
+        return None
+    location, receipt = found
+    header = read_header(reader, location.accepting_block)
+    if receipt.status == APPLIED:
+        status = "accepted"
+    else:
+        status = "failed" if receipt.status == FAILED else "rejected"
+    return {
+        "id": transaction_id.hex(),
+        "status": status,
+        "reason": receipt.reason,
+        "block": location.accepting_block.hex(),
+        "slot": "" if header is None else str(header.slot),
+        "final": _is_final(reader, location.accepting_block),
+        "carrier": location.carrier.hex(),
+        "fee_charged": str(receipt.fee),
+    }
+
+
+def _payload_json(payload: Any, prefix: str) -> dict[str, object]:
+    """A payload's fields: addresses as text, other bytes as hex, numbers as strings, records nested."""
+    shown: dict[str, object] = {}
+    for name in payload.__struct_fields__:
+        shown[name] = _field_json(getattr(payload, name), prefix)
+    return shown
+
+
+def _field_json(value: Any, prefix: str) -> object:
+    if isinstance(value, bytes):
+        return encode_address(prefix, value) if len(value) == 20 else value.hex()
+    if isinstance(value, tuple):
+        return [_field_json(item, prefix) for item in value]
+    if hasattr(value, "__struct_fields__"):
+        return _payload_json(value, prefix)
+    return str(value) if isinstance(value, int) else value

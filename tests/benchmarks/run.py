@@ -28,6 +28,7 @@ BENCHMARKS = {
     "ghostdag": "P6: adding blocks to the DAG, in memory",
     "state_tree": "state root, at 100,000 and 1,000,000 accounts",
     "engine": "blocks through the engine, on LevelDB and in memory",
+    "sync": "P8: a fresh node catches up with another, two processes",
     "start": "P9: starting the command and the daemon",
     "devnet": "P7: 12 validators on 4 nodes under load, with the sender on this machine",
 }

@@ -22,7 +22,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from builders.ledger import devnet_genesis, transfer
+from builders.blocks import FoundedChain
+from builders.chain import devnet, new_engine, propose
+from builders.ledger import transfer
 
 from consensus.commit_chain import read_commit_chain
 from consensus.engine import Engine
@@ -33,7 +35,6 @@ from ledger.addresses import address_of
 from ledger.execution import APPLIED
 from ledger.genesis import Genesis, genesis_hash
 from ledger.keys import KeyPair
-from ledger.kinds import ledger_kinds
 from ledger.storage.database import Database
 from ledger.storage.store import Store
 from ledger.transactions import SignedTransaction
@@ -45,11 +46,19 @@ ECHO = 0.3
 
 @dataclass(frozen=True, slots=True)
 class WriterChain:
-    """A devnet with a validator and a funded account per band."""
+    """A devnet with a validator per band, and where its stores are."""
 
-    genesis: Genesis
-    validators: tuple[KeyPair, ...]
-    accounts: tuple[KeyPair, ...]
+    founded: FoundedChain
+
+    @property
+    def genesis(self) -> Genesis:
+        """The document."""
+        return self.founded.genesis
+
+    @property
+    def accounts(self) -> tuple[KeyPair, ...]:
+        """Funded ones, one a band."""
+        return self.founded.accounts[:BAND_COUNT]
 
     def open_database(self, directory: Path) -> Database:
         """The store on disk, as a node opens it."""
@@ -57,13 +66,12 @@ class WriterChain:
 
     def open_engine(self, store: Store) -> Engine:
         """The engine on `store`, founded there or continued."""
-        return Engine.open(store, self.genesis, ledger_kinds())
+        return new_engine(self.founded, store)
 
 
 def writer_chain() -> WriterChain:
     """The same chain in every process."""
-    genesis, validators, accounts = devnet_genesis(BAND_COUNT, BAND_COUNT)
-    return WriterChain(genesis, tuple(validators), tuple(accounts))
+    return WriterChain(devnet(BAND_COUNT))
 
 
 class LaneWriter:
@@ -103,11 +111,7 @@ class LaneWriter:
         ]
 
     def _block(self, band: int, candidates: Sequence[SignedTransaction]) -> PreparedBlock:
-        engine = self.engine
-        proposer = engine.schedule.proposer(self.slot, band)
-        assert proposer is not None
-        unsigned = engine.build_block(self.slot, band, proposer, candidates)
-        return engine.prepare_decoded(unsigned.sign(self._chain.validators[proposer]), self.slot)
+        return propose(self.engine, self._chain.founded, self.slot, band, candidates)
 
 
 def accepted(events: Sequence[Event]) -> dict[str, str]:

@@ -57,6 +57,10 @@ class FaultyDisk:
         """Let the `number`-th write from now on (1: the next) fail as on a full disk, whichever handle makes it."""
         self._writes_until_failure = number
 
+    def mend(self) -> None:
+        """No failure is to come any more."""
+        self._writes_until_failure = None
+
     def crash(self, kind: Crash) -> None:
         """Kill the open handle, if any: every call on it raises `StoreClosed`. The disk can be opened again."""
         if self._handle is not None:

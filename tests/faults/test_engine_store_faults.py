@@ -181,7 +181,9 @@ def test_R17_write_error_at_any_commit_halts_the_engine_and_loses_nothing(failin
     assert engine.head == run.moments[succeeded].head
     for work in (
         lambda: engine.process_blocks(run.calls[succeeded]),
-        lambda: engine.build_block(SLOTS + 1, 0, engine.schedule.proposer(SLOTS + 1, 0) or 0),
+        lambda: engine.build_block(
+            SLOTS + 1, 0, engine.schedule.proposer(SLOTS + 1, 0) or 0, reveal=bytes(32)
+        ),
         engine.virtual_state,
     ):
         with pytest.raises(EngineHalted, match="No space left on device"):
@@ -318,7 +320,7 @@ def test_R18_flipped_bit_of_the_log_is_refused(pristine: Path, tmp_path: Path) -
     generator = random.Random(18)
     for _ in range(30):
         directory = damaged_copy(pristine, tmp_path / "copy", "*.log", flip_of(generator, size))
-        with pytest.raises(StoreCorrupted, match="nexus db check"):
+        with pytest.raises(StoreCorrupted, match="nexus db repair"):
             CHAIN.open_database(directory).close()
 
 

@@ -16,7 +16,8 @@ from faults.store_writer import SCHEMA_VERSION, numbered_batch
 
 from ledger.storage.database import Database
 from ledger.storage.errors import StoreClosed, StoreCorrupted, StoreLocked, StoreReadFailed, StoreWriteFailed
-from ledger.storage.log_check import HEADER_BYTES, find_framing_fault, masked_crc32c
+from ledger.storage.log_check import find_framing_fault
+from ledger.storage.log_records import HEADER_BYTES, masked_crc32c
 from ledger.storage.store import WriteBatch
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -169,7 +170,7 @@ def test_R18_zero_page_amid_the_log_is_refused(pristine: Path, tmp_path: Path) -
         content[starts[5] : starts[9]] = bytes(starts[9] - starts[5])
 
     refusal = refusal_of(damaged_copy(pristine, tmp_path / "copy", "*.log", zero))
-    assert f"nexus db check --dir {tmp_path / 'copy'}" in str(refusal)
+    assert f"nexus db repair --dir {tmp_path / 'copy'}" in str(refusal)
     assert f"at byte {starts[5]}" in str(refusal)
 
 

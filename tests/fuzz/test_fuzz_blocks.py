@@ -96,7 +96,7 @@ def test_L1_no_changed_header_passes_under_its_key() -> None:
         except CodecError:
             continue
         with pytest.raises(InvalidBlock):
-            validate_header_in_isolation(header, CHAIN.params, CHAIN.schedule.validators, NOW_SLOT)
+            validate_header_in_isolation(header, CHAIN.params, CHAIN.schedule, NOW_SLOT)
 
 
 def test_no_changed_block_passes_preparation() -> None:
@@ -105,7 +105,7 @@ def test_no_changed_block_passes_preparation() -> None:
         if raw in WHOLE_BLOCKS:
             continue
         with pytest.raises((CodecError, InvalidBlock, BodyMismatch, SlotInFuture)) as caught:
-            prepare_block(raw, CHAIN.params, CHAIN.rules, CHAIN.registry, CHAIN.schedule.validators, NOW_SLOT)
+            prepare_block(raw, CHAIN.params, CHAIN.rules, CHAIN.registry, CHAIN.schedule, NOW_SLOT)
         if isinstance(caught.value, BodyMismatch):
             # Only the body was changed: the id is still one of ours, and it is not condemned for it.
             assert header_id(decode_block(raw).header) in known
@@ -114,6 +114,6 @@ def test_no_changed_block_passes_preparation() -> None:
 def test_the_corpus_itself_is_valid() -> None:
     for raw, block in zip(WHOLE_BLOCKS, BLOCKS, strict=True):
         prepared = prepare_block(
-            raw, CHAIN.params, CHAIN.rules, CHAIN.registry, CHAIN.schedule.validators, NOW_SLOT
+            raw, CHAIN.params, CHAIN.rules, CHAIN.registry, CHAIN.schedule, NOW_SLOT
         )
         assert prepared.block == block

@@ -33,6 +33,8 @@ from p2p import peer_exchange
 from p2p.address_book import AddressBook
 from p2p.addresses import parse_address
 from p2p.errors import AddressBookMalformed, AddressMalformed
+from p2p.identity import has_signed
+from p2p.peer_records import PeerRecord
 
 INPUTS = int(os.environ.get("NEXUS_FUZZ_INPUTS", "2000"))
 SEED = int(os.environ.get("NEXUS_FUZZ_SEED", "1"))
@@ -69,6 +71,8 @@ def judge(inputs: Iterator[bytes], accepts: Callable[[bytes], bool], longest_s: 
 
 # the wire
 
+HEADER_ENTRY = wire.HeaderEntry(encode_header(GENESIS_BLOCK.header), b"\x90")
+COMPACT = wire.CompactBlock(encode_header(GENESIS_BLOCK.header), b"\x90", ids(3))
 MARK = wire.AntipastMark(2**20, ids(1)[0])
 
 WIRE: list[Any] = [
@@ -113,6 +117,41 @@ WIRE: list[Any] = [
         id="sync reply",
     ),
     pytest.param(
+        wire.HEADERS_REPLY_CODEC,
+        [
+            wire.HeadersReply((), 0),
+            wire.HeadersReply((HEADER_ENTRY,), 1),
+            wire.HeadersReply((HEADER_ENTRY, wire.HeaderEntry(b"", b"")), 512),
+        ],
+        id="headers reply",
+    ),
+    pytest.param(
+        wire.BODIES_REPLY_CODEC,
+        [
+            wire.BodiesReply((), 3),
+            wire.BodiesReply((wire.BodyEntry(0, tuple(TRANSFERS)), wire.BodyEntry(511, ())), 512),
+        ],
+        id="bodies reply",
+    ),
+    pytest.param(
+        wire.COMPACT_CODEC,
+        [COMPACT, wire.CompactBlock(b"", b"", ids(20))],
+        id="compact block",
+    ),
+    pytest.param(
+        wire.BLOCK_TRANSACTIONS_REQUEST_CODEC,
+        [
+            wire.BlockTransactionsRequest(ids(1)[0], (0,)),
+            wire.BlockTransactionsRequest(ids(1)[0], (1, 127, 128, 4_095)),
+        ],
+        id="block transactions request",
+    ),
+    pytest.param(
+        wire.BLOCK_TRANSACTIONS_REPLY_CODEC,
+        [wire.BlockTransactionsReply(()), wire.BlockTransactionsReply(tuple(TRANSFERS))],
+        id="block transactions reply",
+    ),
+    pytest.param(
         wire.TRANSACTIONS_CODEC,
         [TRANSFERS[:1], TRANSFERS, TRANSFERS * 5],
         id="transactions",
@@ -151,16 +190,15 @@ def test_C6_longer_spellings_of_wire_messages_are_refused(codec: Codec[Any], val
 
 
 def test_C1_mutated_block_messages_raise_codec_errors_only() -> None:
-    corpus = [wire.block_message(RAW_BLOCK), wire.announcement(encode_header(GENESIS_BLOCK.header))]
+    corpus = [wire.block_message(RAW_BLOCK), wire.compact_message(COMPACT)]
 
     def accepts(raw: bytes) -> bool:
         try:
-            block, header = wire.read_block_message(raw)
+            message = wire.read_block_message(raw)
         except CodecError:
             return False
-        content = block if header is None else header
-        assert (block is None) != (header is None)
-        assert raw[1:] == content
+        again = wire.block_message(message) if isinstance(message, bytes) else wire.compact_message(message)
+        assert again == raw
         return True
 
     judge(mutants(SEED, corpus, INPUTS), accepts)
@@ -239,6 +277,8 @@ PEER_ADDRESSES = (
     "/dns4/node.example/tcp/16110/p2p/12D3KooWDelta",
     "/memory/epsilon/p2p/12D3KooWEpsilon",
 )
+SIGNED_S = 1_700_000_000
+PEER_RECORDS = tuple(PeerRecord(address, SIGNED_S, bytes(64)) for address in PEER_ADDRESSES)
 
 
 def knows_its_addresses(addresses: tuple[str, ...]) -> None:
@@ -254,11 +294,14 @@ def knows_its_addresses(addresses: tuple[str, ...]) -> None:
     "values",
     [
         pytest.param(
-            [peer_exchange.PeersRequest(1, limit, port) for limit, port in ((1, 0), (32, 65_535))],
+            [
+                peer_exchange.PeersRequest(2, limit, PEER_RECORDS[:count])
+                for limit, count in ((1, 0), (32, 4))
+            ],
             id="request",
         ),
         pytest.param(
-            [peer_exchange.PeersReply(PEER_ADDRESSES[:count]) for count in (0, 1, len(PEER_ADDRESSES))],
+            [peer_exchange.PeersReply(SIGNED_S, PEER_RECORDS[:count]) for count in (0, 1, len(PEER_RECORDS))],
             id="reply",
         ),
     ],
@@ -274,7 +317,9 @@ def test_C1_mutated_peer_exchange_is_understood_or_none(
         if message is None:
             return False
         assert msgspec.msgpack.encode(message) == raw
-        knows_its_addresses(getattr(message, "addresses", ()))
+        knows_its_addresses(tuple(record.address for record in message.records))
+        for record in message.records:
+            has_signed("12D3KooWAlpha", record.signature, record.signature)
         return True
 
     judge(mutate(SEED, [msgspec.msgpack.encode(value) for value in values], INPUTS), accepts)

@@ -3,6 +3,9 @@ with the nodes."""
 
 from collections.abc import Iterator, Sequence
 
+from network.scenario import RuleBroken
+
+from consensus.evidence import Evidence, offender
 from consensus.stores import chain_index, read_block
 from ledger.accounts import Account, decode_account
 from ledger.addresses import address_of
@@ -10,18 +13,13 @@ from ledger.amounts import MAX_SUPPLY_UNITS
 from ledger.execution import APPLIED, SKIPPED, Receipt
 from ledger.genesis import Genesis, genesis_state
 from ledger.keys import KeyPair
-from ledger.kinds import ledger_kinds
+from ledger.kinds import KindRegistry
 from ledger.state import account_key
 from ledger.storage.audit import audit
 from ledger.storage.state_store import LedgerStore
 from ledger.storage.store import Reader
 from ledger.transactions import SignedTransaction, decode_transaction
-
-REGISTRY = ledger_kinds()
-
-
-class RuleBroken(AssertionError):
-    """The network did what it must never do."""
+from ledger.transfer import Transfer
 
 
 def is_settled(store: Reader, transaction_id: bytes) -> bool:
@@ -37,7 +35,9 @@ def check_conservation(name: str, store: Reader) -> None:
         raise RuleBroken(f"{name}: {report.total_units} of {MAX_SUPPLY_UNITS} units, faults {report.faults}")
 
 
-def settled_transfers(store: Reader) -> Iterator[tuple[Receipt, SignedTransaction]]:
+def settled_transactions(
+    store: Reader, registry: KindRegistry
+) -> Iterator[tuple[Receipt, SignedTransaction]]:
     """Every transaction that the selected chain charged, in order, from genesis on."""
     ledger = LedgerStore(store)
     bodies: dict[bytes, dict[bytes, SignedTransaction]] = {}
@@ -50,29 +50,33 @@ def settled_transfers(store: Reader) -> Iterator[tuple[Receipt, SignedTransactio
             if receipt.block_id not in bodies:
                 carrier = read_block(store, receipt.block_id)
                 assert carrier is not None
-                decoded = [decode_transaction(raw, REGISTRY) for raw in carrier.transactions]
+                decoded = [decode_transaction(raw, registry) for raw in carrier.transactions]
                 bodies[receipt.block_id] = {one.id: one for one in decoded}
             yield receipt, bodies[receipt.block_id][receipt.transaction_id]
 
 
-def check_accounts(name: str, store: Reader, genesis: Genesis, keys: Sequence[KeyPair]) -> None:
+def check_accounts(
+    name: str, store: Reader, genesis: Genesis, registry: KindRegistry, keys: Sequence[KeyPair]
+) -> None:
     """The accounts of `keys` hold what adding up the chain's transfers gives; nonces were used 0, 1, 2, … and no
-    transfer twice. Errors: `RuleBroken`."""
+    transaction twice. Nobody else sends transfers. Errors: `RuleBroken`."""
     state = genesis_state(genesis)
     addresses = [address_of(key.public_key) for key in keys]
     balances = {address: decode_account(state[account_key(address)]).balance for address in addresses}
     nonces = dict.fromkeys(addresses, 0)
     seen: set[bytes] = set()
-    for receipt, transaction in settled_transfers(store):
+    for receipt, transaction in settled_transactions(store, registry):
         sender = transaction.sender
+        if sender not in balances:
+            continue  # evidence, paid by a node's own account
         if transaction.id in seen:
-            raise RuleBroken(f"{name}: transfer {transaction.id.hex()} was charged twice")
+            raise RuleBroken(f"{name}: transaction {transaction.id.hex()} was charged twice")
         if transaction.body.nonce != nonces[sender]:
             raise RuleBroken(f"{name}: nonce {transaction.body.nonce} was used, {nonces[sender]} was next")
         seen.add(transaction.id)
         nonces[sender] += 1
         balances[sender] -= transaction.body.fee
-        if receipt.status == APPLIED:
+        if receipt.status == APPLIED and isinstance(transaction.payload, Transfer):
             balances[sender] -= transaction.payload.amount
             balances[transaction.payload.recipient] += transaction.payload.amount
     ledger = LedgerStore(store)
@@ -81,3 +85,20 @@ def check_accounts(name: str, store: Reader, genesis: Genesis, keys: Sequence[Ke
         expected = Account(balances[address], nonces[address])
         if found != expected:
             raise RuleBroken(f"{name}: account {address.hex()} has {found}, adding up gives {expected}")
+
+
+def check_verdicts(name: str, store: Reader, registry: KindRegistry, honest: int) -> tuple[int, ...]:
+    """Indices of the validators that evidence on the chain has punished. Evidence against one of the first `honest`
+    validators never succeeds, and whoever sends it pays. Errors: `RuleBroken`."""
+    punished: set[int] = set()
+    for receipt, transaction in settled_transactions(store, registry):
+        if not isinstance(transaction.payload, Evidence):
+            continue
+        accused = offender(transaction.payload)
+        if receipt.fee <= 0:
+            raise RuleBroken(f"{name}: evidence against validator {accused} cost nothing")
+        if receipt.status == APPLIED:
+            punished.add(accused)
+            if accused < honest:
+                raise RuleBroken(f"{name}: honest validator {accused} was punished")
+    return tuple(sorted(punished))

@@ -84,11 +84,13 @@ def _opened(options: argparse.Namespace) -> Iterator["Database"]:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from consensus.finality_proofs import read_conflict
     from consensus.store_check import check_store
 
     with _opened(options) as database:
         keys = database.verify()
         checked = check_store(database)
+        conflict = read_conflict(database)
     result: dict[str, Any] = {"keys": keys}
     if checked.commits is not None:
         result["commits"] = checked.commits
@@ -100,6 +102,11 @@ def _check(options: argparse.Namespace) -> int:
             "state_keys": checked.state_keys,
             "state_root": checked.state_root.hex(),
         }
+    if conflict is not None:
+        result["finality_conflict"] = " and ".join(
+            f"period {proof.checkpoint.period} block {proof.checkpoint.block_id.hex()}"
+            for proof in (conflict.ours, conflict.theirs)
+        )
     result["faults"] = list(checked.faults)
     lines = [f"{name.replace('_', ' ')}: {value}" for name, value in result.items() if name != "faults"]
     lines += checked.faults or ["whole"]

@@ -21,7 +21,7 @@ WINDOW = 48
 """Unaccepted transfers an account may have; the mempool takes 64."""
 SUBMIT_BATCH = 256
 POLL_S = 0.1
-DRAIN_LIMIT_S = 30.0
+DRAIN_LIMIT_S = 60.0
 AMOUNT_UNITS = 1_000
 EXPIRY_SLOTS = 3_600
 MEASURED_SLOTS = 80
@@ -46,6 +46,11 @@ class _Tally:
     submitted_at: dict[str, float] = field(default_factory=dict)
     owner: dict[str, _Sender] = field(default_factory=dict)
     latencies_s: list[float] = field(default_factory=list)
+    unfinal: deque[tuple[int, float]] = field(default_factory=deque)
+    """(chain index of the accepting block, when it was submitted) of what is accepted and not final yet."""
+    final_latencies_s: list[float] = field(default_factory=list)
+    finalised: str = ""
+    """Id of the finalised block as of the last look."""
     accepted: int = 0
     failed: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
@@ -134,11 +139,12 @@ def _measure(options: argparse.Namespace, clients: list[Any], senders: list[_Sen
     offered_s = monotonic() - started
     last_slot = int(clients[0].call("chain_head")["slot"])
     accepted_in_time = tally.accepted
-    while tally.submitted_at and monotonic() < end + DRAIN_LIMIT_S:
+    while (tally.submitted_at or tally.unfinal) and monotonic() < end + DRAIN_LIMIT_S:
         index = _collect(clients[0], tally, index)
         sleep(POLL_S)
     dag = _dag_figures(clients[0], first_slot, last_slot)
-    ordered = sorted(tally.latencies_s)
+    ordered, final = sorted(tally.latencies_s), sorted(tally.final_latencies_s)
+    slot_s = int(clients[0].call("node_info")["slot_ms"]) / 1000
     return {
         "senders": len(senders),
         "seconds": round(offered_s, 1),
@@ -150,6 +156,9 @@ def _measure(options: argparse.Namespace, clients: list[Any], senders: list[_Sen
         "accepted_per_second": round(accepted_in_time / offered_s, 1),
         "submit_to_accepted_p50_s": round(_percentile(ordered, 50), 2),
         "submit_to_accepted_p95_s": round(_percentile(ordered, 95), 2),
+        "final": len(final),
+        "submit_to_final_p50_slots": round(_percentile(final, 50) / slot_s, 1),
+        "submit_to_final_p95_slots": round(_percentile(final, 95) / slot_s, 1),
         **dag,
     }
 
@@ -196,11 +205,25 @@ def _collect(client: Any, tally: _Tally, index: int) -> int:
             del tally.submitted_at[receipt["id"]]
             tally.owner[receipt["id"]].unaccepted -= 1
             tally.latencies_s.append(now - submitted)
+            tally.unfinal.append((number, submitted))
             if receipt["status"] == "applied":
                 tally.accepted += 1
             else:
                 tally.failed += 1
+    _collect_final(client, tally)
     return head
+
+
+def _collect_final(client: Any, tally: _Tally) -> None:
+    """Note the transactions whose accepting block is final by now."""
+    finalised = client.call("chain_head")["finalised"]
+    if finalised == tally.finalised or not tally.unfinal:
+        return
+    tally.finalised = finalised
+    final_index = int(client.call("chain_getBlock", id=finalised)["chain_index"] or 0)
+    now = monotonic()
+    while tally.unfinal and tally.unfinal[0][0] <= final_index:
+        tally.final_latencies_s.append(now - tally.unfinal.popleft()[1])
 
 
 def _dag_figures(client: Any, first_slot: int, last_slot: int) -> dict[str, Any]:

@@ -136,7 +136,8 @@ class Engine:
             self._reveals,
             self.verified_votes,
         )
-        self._pruner = Pruner(stores, Retention(stores, params, genesis_id, self._merge_roots.floor))
+        self._retention = Retention(stores, params, genesis_id, self._merge_roots.floor)
+        self._pruner = Pruner(stores, self._retention)
         self._learn_snapshots()
         self.schedule.see(self._tracker.anchors.seen_from(self.head.id))
         self._known_invalid: OrderedDict[bytes, str] = OrderedDict()
@@ -397,6 +398,12 @@ class Engine:
     def base(self) -> Base:
         """The lowest chain block that is kept. For any thread."""
         return self._pruner.base
+
+    def newcomers_base(self, block_id: bytes) -> Base | None:
+        """What a newcomer that begins at a final chain block must have; None where it is genesis, or pruned here."""
+        with self._halting():
+            base = self._retention.lowest_base(block_id)
+            return None if base is None or base.chain_index < self.base.chain_index else base
 
     def prune(self, retention_slots: int = 0) -> PruningSlice | None:
         """Remove a slice of what nothing needs any more: one synced batch of some hundred keys. None: nothing is left.

@@ -126,7 +126,7 @@ def evidence_kind(params: Params) -> Kind:
         record = read_validator(overlay, index)
         if record is None:
             raise Rejected("UnknownValidator", f"no validator {index}")
-        keys = keys_at(record, epoch, context.staking.activation_delay_epochs)
+        keys = keys_at(record, epoch, context.staking.activation_delay_epochs, context.finalised_epoch)
         if not any(_is_signed(evidence, key, context.rules.genesis_hash) for key in keys):
             raise Rejected(
                 NOT_SIGNED, f"not by any of the {len(keys)} keys of validator {index} in epoch {epoch}"
@@ -150,10 +150,13 @@ def chain_kinds(params: Params) -> KindRegistry:
 
 
 def offence_epoch(evidence: Evidence, params: Params) -> int:
-    """The epoch whose set the offender stood in: the lane's, or that of the earlier target's period."""
+    """The epoch in which the fault was complete: the lane's, or that of the later target's period.
+
+    Of two votes the later one is the fault, however old the one around which it lies: an old vote neither makes the
+    evidence too old nor lets an earlier penalty cover it."""
     if evidence.headers:
         return epoch_at(params, evidence.headers[0].slot)
-    return epoch_at(params, min(vote.target.period for vote in evidence.votes) * params.period_slots)
+    return epoch_at(params, max(vote.target.period for vote in evidence.votes) * params.period_slots)
 
 
 def _verify(evidence: Evidence, public_key: bytes, chain: bytes) -> None:

@@ -103,6 +103,26 @@ class Dag:
         self.reachability.add_block(block, data.selected_parent, data.mergeset[1:])
         self._record(block, parents, data)
 
+    def restore(
+        self,
+        block: bytes,
+        parents: Sequence[bytes],
+        chain_parent: bytes,
+        merged: Sequence[bytes],
+        data: GhostdagData,
+    ) -> None:
+        """Add `block` with a colouring from elsewhere, of whose past only a part is here: `parents` and `merged` are
+        what is, `chain_parent` the selected parent or what stands for it in the tree. Only for importing a window.
+
+        Raises `BlockAlreadyInDag`, `MissingRecord`.
+        """
+        self.relations.add(block, parents)
+        self.reachability.add_block(block, chain_parent, merged)
+        self.data.put(block, data)
+        lane = self.rules.lane(block)
+        if lane is not None:
+            self.lanes.put(lane, (*(self.lanes.find(lane) or ()), block))
+
     def _record(self, block: bytes, parents: Sequence[bytes], data: GhostdagData) -> None:
         self.data.put(block, data)
         self.window.add(block, parents, data)

@@ -9,6 +9,7 @@ from consensus.errors import CommitChainBroken, FinalityConflict, MissingRecord,
 from consensus.finality import CHECKPOINT_CODEC, genesis_finality
 from consensus.finality_proofs import read_conflict
 from consensus.ghostdag import GENESIS_DATA
+from consensus.import_marker import ImportUnfinished, is_importing
 from consensus.pruning import read_progress
 from consensus.stores import (
     BODIES_PREFIX,
@@ -51,7 +52,10 @@ def is_empty(store: Store) -> bool:
 
 
 def check_identity(store: Store, genesis: Genesis, where: str) -> None:
-    """The store is of this layout and this chain. Raises `SchemaMismatch`, `WrongGenesis`, `StoreCorrupted`."""
+    """The store is of this layout and this chain. Raises `ImportUnfinished`, `SchemaMismatch`, `WrongGenesis`,
+    `StoreCorrupted`."""
+    if is_importing(store):
+        raise ImportUnfinished(where)
     try:
         identity = read_identity(store)
     except RecordDamaged as error:

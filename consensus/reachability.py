@@ -82,6 +82,12 @@ class Reachability:
         self._covering.put(block, ())
         self._root.put(ROOT_KEY, block)
 
+    def add_placeholder(self, block: bytes, height: int) -> None:
+        """As `add_genesis`, at another height: something for blocks to stand on whose selected parents are not here.
+        Remove it with `remove_root` once the root is raised."""
+        self.add_genesis(block)
+        self._links.put(block, TreeLinks(b"", height, ()))
+
     def add_block(self, block: bytes, selected_parent: bytes, mergeset: Collection[bytes]) -> None:
         """Add `block` under its selected parent; `mergeset` (in any order, without the selected parent) is what else it
         has in its past and its selected parent has not. Raises `BlockAlreadyInDag`, `MissingRecord`.

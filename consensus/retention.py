@@ -51,6 +51,19 @@ class Retention:
             return None
         return Base(block, index, slot, floor)
 
+    def lowest_base(self, finalised: bytes) -> Base | None:
+        """The highest base with which blocks above `finalised` are judged as by a node that keeps everything: what a
+        newcomer that begins at `finalised` must have. None where that is genesis."""
+        height = self._stores.dag.reachability.height
+        floor = self._merge_floor(finalised)
+        index = height(floor) - self._ghostdag_k
+        if index > 0:
+            index = min(index, height(self._lowest_needed(finalised, floor)))
+        if index <= 0:
+            return None
+        block = self._chain_block(index)
+        return Base(block, index, self._slot(block), floor)
+
     def _lowest_needed(self, finalised: bytes, floor: bytes) -> bytes:
         """The lowest block on the chain of which anything is asked when a block with `floor` on its chain is judged.
 

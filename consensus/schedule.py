@@ -8,6 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from operator import is_
 
 from consensus.params import BANDS_REQUIRED, FULL_MODE_VALIDATORS, Params, epoch_at, first_slot_of_epoch
 from ledger.errors import GenesisInvalid
@@ -205,6 +206,8 @@ class Schedule:
         self._kept: dict[tuple[int, bytes, bytes], EpochSchedule] = {}
         self._seen = SinkAnchors(0, (0,), (genesis_anchor,))
         self._keys: Mapping[int, tuple[bytes, ...]] = {}
+        self._keys_with_seen: Mapping[int, tuple[bytes, ...]] | None = None
+        """`_keys` as it was when those of the sink's anchors were last learned."""
         self.learn_keys(
             (validator.index, validator.consensus_key) for validator in genesis_anchor.validators.validators
         )
@@ -220,8 +223,19 @@ class Schedule:
         return self._seen
 
     def see(self, anchors: SinkAnchors) -> None:
-        """The sink has moved. Called by the engine's thread."""
-        self._seen = anchors
+        """The sink has moved. Called by the engine's thread.
+
+        The keys of its anchors' sets are known from then on: after a long stall of finality no late snapshot has them.
+        """
+        before, self._seen = self._seen.anchors, anchors
+        same = len(before) == len(anchors.anchors) and all(map(is_, before, anchors.anchors))
+        if not same or self._keys is not self._keys_with_seen:
+            self.learn_keys(
+                (validator.index, validator.consensus_key)
+                for anchor in anchors.anchors
+                for validator in anchor.validators.validators
+            )
+            self._keys_with_seen = self._keys
 
     def learn_keys(self, entries: Iterable[tuple[int, bytes]]) -> None:
         """Remember (validator index, consensus key) pairs of a snapshot. Called by the engine's thread."""

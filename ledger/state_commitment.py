@@ -201,7 +201,7 @@ class StateTree:
         return StateProof(bucket=bucket, siblings=self.siblings_above(0, position))
 
     def siblings_above(self, level: int, index: int) -> tuple[bytes, ...]:
-        """From the node `index` of a level (0: buckets) upwards, per node above it: its other 15 digests (480 bytes)."""
+        """From the node `index` of a level (0: buckets) upwards, per node above it: its other 15 digests."""
         siblings = []
         for digests in self._levels[level:DEPTH]:
             parent, slot = divmod(index, FAN_OUT)

@@ -18,7 +18,6 @@ from ledger.hashing import DIGEST_BYTES
 from ledger.state_commitment import (
     BUCKET_COUNT,
     DEPTH,
-    FAN_OUT,
     FAN_OUT_BITS,
     SIBLINGS_BYTES,
     StateTree,
@@ -75,7 +74,7 @@ def chunk_level(entry_count: int) -> int:
 
 def chunk_count(level: int) -> int:
     """Chunks of a state, empty ones included."""
-    return BUCKET_COUNT >> level * FAN_OUT_BITS
+    return int(BUCKET_COUNT) >> level * FAN_OUT_BITS
 
 
 def chunk_number(key: bytes, level: int) -> int:
@@ -116,7 +115,7 @@ def verify_chunk(root: bytes, level: int, chunk: StateChunk) -> None:
             chunk.number, f"{len(chunk.siblings)} levels of siblings, expected {DEPTH - level}"
         )
     first = chunk.number << level * FAN_OUT_BITS
-    buckets = [b""] * FAN_OUT**level
+    buckets = [b""] * (1 << level * FAN_OUT_BITS)
     before = b""
     for key, value in chunk.entries:
         digest = key_digest(key)

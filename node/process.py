@@ -3,6 +3,7 @@
 0    stopped by SIGTERM or SIGINT
 1    something that nobody foresaw; the traceback is on stderr
 70   our own data contradict each other (a defect, or a changed disk)
+76   two finalities contradict each other: a third of the stake broke the rules. Do not restart; compare with other operators
 74   the store: locked, damaged, full, or the disk failed
 78   configuration, genesis, keys, or an address that is taken
 128 + n   a second signal n, during shutdown: at once
@@ -18,7 +19,7 @@ from types import TracebackType
 
 import trio
 
-from consensus.errors import ConsensusFault
+from consensus.errors import ConsensusFault, FinalityConflict
 from ledger.errors import GenesisInvalid, LedgerFault
 from ledger.storage.errors import StoreError
 from node.config import ConfigError
@@ -31,6 +32,7 @@ from p2p.errors import AddressMalformed, BindFailed
 EXIT_OK = 0
 EXIT_FAULT = 70
 EXIT_STORE = 74
+EXIT_CONFLICT = 76
 EXIT_CONFIG = 78
 EXIT_SIGNALLED = 128
 
@@ -72,12 +74,14 @@ def exit_code_of(errors: tuple[BaseException, ...]) -> int | None:
     if not errors or any(_code(error) is None for error in errors):
         return None
     codes = [_code(error) for error in errors]
-    return next(code for code in (EXIT_STORE, EXIT_FAULT, EXIT_CONFIG) if code in codes)
+    return next(code for code in (EXIT_STORE, EXIT_CONFLICT, EXIT_FAULT, EXIT_CONFIG) if code in codes)
 
 
 def _code(error: BaseException) -> int | None:
     if isinstance(error, StoreError):
         return EXIT_STORE
+    if isinstance(error, FinalityConflict):
+        return EXIT_CONFLICT
     if isinstance(error, _FAULTS):
         return EXIT_FAULT
     # `RpcBindFailed` is known by name: the RPC is not imported when it is off.

@@ -204,7 +204,7 @@ def apply_withdraw(
     record = known_validator(overlay, payload.validator)
     sender = transaction.sender
     owner = sender == record.withdrawal_address
-    stake = _withdraw_unbonded(overlay, record, sender, owner, context)
+    freed, stake = _withdraw_unbonded(overlay, record, sender, owner, context)
     if owner:
         rewards = own_claim(record, context.finalised_epoch)
         record = msgspec.structs.replace(record, own_paid_units=record.own_paid_units + rewards)
@@ -216,10 +216,10 @@ def apply_withdraw(
         record = msgspec.structs.replace(
             record, delegators_unpaid_units=record.delegators_unpaid_units - rewards
         )
-    if not stake and not rewards:
+    if not freed and not rewards:
         raise Rejected(
             NOTHING_TO_WITHDRAW,
-            f"neither stake unbonded before epoch {context.epoch - context.staking.unbonding_epochs + 1} "
+            f"neither stake unbonded before epoch {_free_through(context) + 1} "
             f"nor rewards up to epoch {context.finalised_epoch}, which is final",
         )
     if rewards:
@@ -231,10 +231,10 @@ def apply_withdraw(
 
 def _withdraw_unbonded(
     overlay: Overlay, record: ValidatorRecord, sender: bytes, owner: bool, context: BlockContext
-) -> int:
-    """Take what is free out of the unbonding pools; the units."""
+) -> tuple[int, int]:
+    """Take what is free out of the unbonding pools: how many, and the units, which a slash may have made 0."""
     unbondings = read_unbondings(overlay, sender, record.index)
-    free = [one for one in unbondings if one.epoch + context.staking.unbonding_epochs <= context.epoch]
+    free = [one for one in unbondings if one.epoch <= _free_through(context)]
     units = 0
     for one in free:
         pool = read_pool(overlay, record.index, one.epoch)
@@ -249,7 +249,18 @@ def _withdraw_unbonded(
         write_pool(overlay, record.index, one.epoch, pool)
     if free:
         write_unbondings(overlay, sender, record.index, unbondings[len(free) :])
-    return units
+    return len(free), units
+
+
+def _free_through(context: BlockContext) -> int:
+    """The last epoch of which what was taken out then may go home.
+
+    While finality stands still the time stands still too: schedules go on counting the stake that was there when it
+    stopped, and who signs with it must have something to lose.
+    """
+    rules = context.staking
+    now = min(context.epoch, context.finalised_epoch + rules.activation_delay_epochs)
+    return now - rules.unbonding_epochs
 
 
 def _delegated_units(payload: Delegate) -> int:

@@ -436,11 +436,14 @@ def commission_at(record: ValidatorRecord, epoch: int) -> int:
     return record.next_commission_ppm if epoch >= record.commission_epoch else record.commission_ppm
 
 
-def keys_at(record: ValidatorRecord, epoch: int, slack_epochs: int) -> tuple[bytes, ...]:
+def keys_at(
+    record: ValidatorRecord, epoch: int, slack_epochs: int, finalised_epoch: int | None = None
+) -> tuple[bytes, ...]:
     """Consensus keys that may stand behind the validator's signatures of `epoch`: the present one, then earlier ones.
 
     A replaced key serves on for a while, because schedules are read from an earlier, finalised snapshot: it counts for
-    `slack_epochs` (the activation delay) more.
+    `slack_epochs` (the activation delay) more, and for as long as its replacement is not final (`finalised_epoch`, as
+    the accepting block sees it): while finality stands still every schedule asks for it.
     """
     return (
         record.consensus_key,
@@ -448,6 +451,7 @@ def keys_at(record: ValidatorRecord, epoch: int, slack_epochs: int) -> tuple[byt
             key.consensus_key
             for key in reversed(record.previous_keys)
             if key.ended_epoch + slack_epochs >= epoch
+            or (finalised_epoch is not None and key.ended_epoch >= finalised_epoch)
         ),
     )
 

@@ -65,6 +65,8 @@ CORRELATION: Final = 3
 REPORTER_PPM: Final = 50_000
 """5 % of what is taken at once: a fraction, so that reporting oneself is no way out."""
 MAX_REPORTER_UNITS: Final = 100 * UNITS_PER_NXT
+MAX_EXPOSED_EPOCHS: Final = 1_024
+"""Epochs of unbonding pools that one penalty looks through at most, however long finality stands still."""
 
 UNKNOWN_VALIDATOR: Final = "UnknownValidator"
 TOO_OLD: Final = "TooOld"
@@ -117,10 +119,11 @@ def slash(
             f"validator {index} is punished for its faults before epoch {record.slashed_through}",
         )
     penalties = _window(read_penalties(overlay), epoch, rules)
-    stake = _exposed_units(overlay, record, offence_epoch, rules, epoch)
+    first = _first_exposed(offence_epoch, context)
+    stake = _exposed_units(overlay, record, first, epoch)
     _, all_stake = read_epoch(overlay)
     share = penalty_ppm(stake + sum(one.stake_units for one in penalties), all_stake)
-    record, taken = _take(overlay, record, stake * share // PPM, offence_epoch, rules, epoch)
+    record, taken = _take(overlay, record, stake * share // PPM, first, epoch)
     reward = min(taken * REPORTER_PPM // PPM, MAX_REPORTER_UNITS)
     _pay_out(overlay, taken, taken - reward)
     overlay.credit(reporter, reward)
@@ -152,7 +155,8 @@ def raise_penalties(overlay: Overlay, change: EpochChange) -> None:
             record = read_validator(overlay, one.index)
             if due <= 0 or record is None:
                 continue
-            record, taken = _take(overlay, record, due, one.offence_epoch, rules, epoch)
+            first = _first_exposed(one.offence_epoch, change.context)
+            record, taken = _take(overlay, record, due, first, epoch)
             _pay_out(overlay, taken, taken)
             write_validator(overlay, record)
             penalties[place] = msgspec.structs.replace(one, taken_units=one.taken_units + taken)
@@ -178,31 +182,33 @@ def _pay_out(overlay: Overlay, taken: int, reserve: int) -> None:
     overlay.credit(_RESERVE_ADDRESS, reserve)
 
 
-def _exposed_pools(
-    overlay: Overlay, index: int, offence_epoch: int, rules: StakingRules, epoch: int
-) -> list[tuple[int, UnbondingPool]]:
-    """The unbonding pools that stood behind an offence, ascending by epoch, empty ones left out."""
-    first = max(0, offence_epoch - rules.activation_delay_epochs)
+def _first_exposed(offence_epoch: int, context: BlockContext) -> int:
+    """The first epoch whose unbonding pool stood behind an offence: schedules lag by the activation delay, and while
+    finality stands still they count what was there when it stopped."""
+    lagging = min(offence_epoch - context.staking.activation_delay_epochs, context.finalised_epoch)
+    return max(0, lagging, context.epoch - MAX_EXPOSED_EPOCHS)
+
+
+def _exposed_pools(overlay: Overlay, index: int, first: int, epoch: int) -> list[tuple[int, UnbondingPool]]:
+    """The unbonding pools of the epochs `first` to `epoch`, ascending, empty ones left out."""
     pools = ((began, read_pool(overlay, index, began)) for began in range(first, epoch + 1))
     return [(began, pool) for began, pool in pools if pool.self_units or pool.delegated_units]
 
 
-def _exposed_units(
-    overlay: Overlay, record: ValidatorRecord, offence_epoch: int, rules: StakingRules, epoch: int
-) -> int:
-    """Units that a penalty for the offence may take."""
-    pools = _exposed_pools(overlay, record.index, offence_epoch, rules, epoch)
+def _exposed_units(overlay: Overlay, record: ValidatorRecord, first: int, epoch: int) -> int:
+    """Units that a penalty may take, of an offence that pools from `first` on stood behind."""
+    pools = _exposed_pools(overlay, record.index, first, epoch)
     return record.stake_units + sum(pool.self_units + pool.delegated_units for _, pool in pools)
 
 
 def _take(
-    overlay: Overlay, record: ValidatorRecord, due: int, offence_epoch: int, rules: StakingRules, epoch: int
+    overlay: Overlay, record: ValidatorRecord, due: int, first: int, epoch: int
 ) -> tuple[ValidatorRecord, int]:
     """(the record, units taken): at most `due` out of own stake, then out of the delegations pro rata.
 
     Writes the pools; the record and BONDED are the caller's.
     """
-    pools = _exposed_pools(overlay, record.index, offence_epoch, rules, epoch)
+    pools = _exposed_pools(overlay, record.index, first, epoch)
     owed = due
     own = min(owed, record.self_stake_units)
     owed -= own

@@ -85,8 +85,9 @@ def _with_status(record: ValidatorRecord, due: bool, change: EpochChange) -> Val
     replace = msgspec.structs.replace
     if record.status == EXITING:
         known_until = record.exit_epoch + rules.activation_delay_epochs + rules.evidence_epochs
-        # Whoever the last set still needs stays known.
-        return replace(record, status=EXITED) if epoch > known_until and not due else record
+        # Whoever the last set still needs, or a schedule that waits for finality, stays known: it is still paid.
+        left = change.context.finalised_epoch > record.exit_epoch + rules.activation_delay_epochs
+        return replace(record, status=EXITED) if epoch > known_until and left and not due else record
     if record.status == REGISTERED:
         return replace(record, status=ACTIVE) if epoch >= record.activation_epoch else record
     if record.status != ACTIVE:

@@ -11,6 +11,7 @@ from builders.ledger import ONION_LAYERS, devnet_genesis, key_pair
 
 from consensus.anchors import ANCHOR_DISTANCE_SLOTS
 from consensus.blocks import sign_block
+from consensus.engine import SNAPSHOTS_READ
 from consensus.errors import (
     AnchorNotExecuted,
     BlockNotJudged,
@@ -415,6 +416,30 @@ def test_a_rotated_key_signs_from_the_epoch_on_whose_set_has_it() -> None:
     assert seat.consensus_key == new_key.public_key
     assert (life.slot + 1) // SHORT_EPOCH > rotated_in
     assert life.engine.schedule.keys_of(6) == (NEWCOMER.public_key, new_key.public_key)
+
+
+def test_a_key_replaced_in_a_long_stall_of_finality_is_known_after_a_restart() -> None:
+    """All schedules ask for the old key until the change is final, however many snapshots have the new one."""
+    life = life_with_newcomer(7)
+    life.live(
+        life.slot + 1,
+        bands=(2,),
+        transactions=[rotation(life.chain, 6, key_pair(0, "newcomer", 1), 0)],
+        voters=(),
+    )
+    life.live(life.slot + (SNAPSHOTS_READ + 2) * SHORT_EPOCH, bands=(0,), voters=())
+    assert life.engine.schedule.of_slot(life.slot + 1).seats[6].consensus_key == NEWCOMER.public_key
+    again = new_engine(life.chain, life.engine.stores.store)
+    assert NEWCOMER.public_key in again.schedule.keys_of(6)
+    slot, band = next(
+        (slot, band)
+        for slot in range(life.slot + 1, life.slot + 200)
+        for band in range(6)
+        if life.engine.schedule.proposer(slot, band) == 6
+    )
+    block = life.propose(slot, band)
+    again.process_block(again.prepare_decoded(block.block, slot))
+    assert again.has_block(block.block_id)
 
 
 def test_feeding_in_batches_over_epochs_gives_one_chain() -> None:

@@ -60,13 +60,14 @@ class HostileBlocks:
         if act is FaultKind.LATE_BLOCK:
             await self._late_block(slot)
             return
-        spend, other_spend = await self._two_spends()
-        block = await self._made(slot, band, index, (spend,))
+        # Only for an equivocation: the account's nonces are needed for evidence.
+        spends = await self._two_spends() if act is FaultKind.EQUIVOCATE else ()
+        block = await self._made(slot, band, index, spends[:1])
         if block is None:
             return
         match act:
             case FaultKind.EQUIVOCATE:
-                await self._equivocate(block, index, other_spend)
+                await self._equivocate(block, index, spends[1])
             case FaultKind.WITHHOLD:
                 holder.note(act)
                 until = slot + holder.chance.randint(1, HELD_SLOTS)
@@ -152,7 +153,7 @@ class HostileBlocks:
         key = self._holder.keys[index]
         return sign_block(core, block.votes, body, key, self._services.params.genesis_hash)
 
-    async def _two_spends(self) -> tuple[SignedTransaction, SignedTransaction]:
+    async def _two_spends(self) -> tuple[SignedTransaction, ...]:
         """Two transfers with one nonce."""
         services, account = self._services, self._holder.account
         address = address_of(account.public_key)

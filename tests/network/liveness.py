@@ -4,16 +4,22 @@ from collections.abc import Sequence
 
 import trio
 from builders.ledger import GENESIS_TIME_MS
+from network.byzantine import Offence
 from network.checkers import Checkers
 from network.node_life import SimulatedNode, true_time_ms
 from network.oracle import check_accounts, check_conservation, check_verdicts
 from network.scenario import Report, RuleBroken, Scenario
 from network.workload import Workload
 
+from consensus.params import Params, epoch_at
 from consensus.stores import chain_index
 from ledger.genesis import Genesis
 from ledger.keys import KeyPair
 from ledger.registry import KindRegistry
+from ledger.staking.slashing import read_validator
+from ledger.storage.state_store import LedgerStore
+
+PUNISHED_WITHIN_EPOCHS = 2
 
 
 async def await_agreement(
@@ -67,6 +73,33 @@ def _disagreement(scenario: Scenario, honest: Sequence[SimulatedNode], workload:
         return f"the head is of slot {heads[0].slot} in slot {slot}"
     waiting = workload.waiting(handles[0])
     return f"{waiting} transfers are not on the chain" if waiting else None
+
+
+async def await_punishment(
+    honest: Sequence[SimulatedNode], params: Params, offences: Sequence[Offence]
+) -> None:
+    """Until every honest node's ledger has punished whoever committed these offences. Errors: `RuleBroken` when that
+    takes more than two epochs from the offence, or from now where the network was not whole before (row L6)."""
+    now_slot = (true_time_ms() - GENESIS_TIME_MS) // params.slot_ms
+    first: dict[int, int] = {}
+    for offence in offences:
+        first.setdefault(offence.validator, offence.slot)
+    for validator, slot in sorted(first.items()):
+        last_epoch = epoch_at(params, max(slot, now_slot)) + PUNISHED_WITHIN_EPOCHS
+        while not all(_is_punished(node, validator) for node in honest):
+            await trio.sleep(params.slot_ms / 1000)
+            if epoch_at(params, (true_time_ms() - GENESIS_TIME_MS) // params.slot_ms) > last_epoch:
+                raise RuleBroken(
+                    f"validator {validator} offended in slot {slot} and was not punished by the end of epoch "
+                    f"{last_epoch}"
+                )
+
+
+def _is_punished(node: SimulatedNode, validator: int) -> bool:
+    if node.handle is None:
+        return False
+    record = read_validator(LedgerStore(node.handle.services.store), validator)
+    return record is not None and len(record.slashes) > 0
 
 
 def check_ledgers(

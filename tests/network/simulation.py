@@ -16,9 +16,9 @@ from tempfile import TemporaryDirectory
 import trio
 from builders.deterministic import TraceHash, run_deterministic
 from builders.ledger import devnet_genesis
-from network.byzantine import HostileKeys
+from network.byzantine import HostileKeys, Offence
 from network.checkers import Checkers
-from network.liveness import await_agreement, check_ledgers
+from network.liveness import await_agreement, await_punishment, check_ledgers
 from network.node_life import SimulatedNode, Surroundings
 from network.scenario import CALM, Report, RuleBroken, RunFailed, Scenario
 from network.trouble import Trouble
@@ -131,6 +131,11 @@ class Simulation:
         """The nodes that keep the rules."""
         return [node for node in self.nodes if node.honest]
 
+    @property
+    def offences(self) -> list[Offence]:
+        """What hostile keys have done that others can prove."""
+        return [offence for keys in self.hostile.values() for offence in keys.offences]
+
     async def run(self) -> Report:
         """Both phases. Errors: `RuleBroken`, and whatever a node raised."""
         scenario, report = self.scenario, self.report
@@ -156,6 +161,7 @@ class Simulation:
             report.finalised_under_faults = min(node.finalised_period for node in self.honest)
             if scenario.ends_agreed:
                 await await_agreement(scenario, self.honest, self.workload, self.checkers, report)
+                await await_punishment(self.honest, self.params, self.offences)
                 check_ledgers(scenario, self.honest, self.genesis, self.registry, self.account_keys, report)
             if self._after is not None:
                 await self._after(self)

@@ -28,6 +28,7 @@ from consensus.blocks import Block, header_id, sign_header
 from consensus.votes import VOTES_CODEC, Checkpoint, VoteCore, sign_vote
 from node.chain_writer import ChainWriter
 from node.daemon import NodeHandle
+from node.flows import body_download
 from node.flows.sync_status import SyncState
 from node.flows.wire import (
     BODIES_PROTOCOL,
@@ -218,15 +219,16 @@ async def test_a_wrong_body_costs_points_and_another_peer_is_asked(
 
 
 async def test_a_wrong_body_is_the_fault_of_who_served_it_and_not_of_who_planned_it(
-    tmp_path: Path, autojump_clock: object
+    tmp_path: Path, autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(body_download, "BATCH_BODIES", 8)
     async with SimulatedFabric(1) as fabric, AsyncExitStack() as stack:
         lead = await stack.enter_async_context(
             source(fabric, line_shop().chain, "lead", blue_score=CLAIM + 1)
         )
         helper = await stack.enter_async_context(source(fabric, line_shop().chain, "helper"))
-        await lead.serve_all(line(), after_s=1.0, at_once=10)
-        await helper.serve(BODIES_PROTOCOL, other_bodies(line(), 40))
+        await lead.serve_all(line(), after_s=0.5)
+        await helper.serve_all(line(), bodies=other_bodies(line(), 40), after_s=0.5)
         node = await stack.enter_async_context(newcomer(fabric, line_shop(), tmp_path, "lead", "helper"))
         await until(lambda: known(node, line()) == SLOTS, 60)
         assert line()[40].header_id in helper.ids_asked(BODIES_PROTOCOL)
@@ -268,18 +270,21 @@ async def test_false_replies_about_bodies_cost_points(
         assert node.services.peer_score("liar") == score
 
 
-async def test_a_helper_without_the_bodies_is_not_blamed(tmp_path: Path, autojump_clock: object) -> None:
-    """It never said that it had them: it may have pruned them."""
+async def test_a_helper_without_the_bodies_is_not_blamed(
+    tmp_path: Path, autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It never said that it had them: it may have pruned them. (With that claim it is no lead.)"""
+    monkeypatch.setattr(body_download, "BATCH_BODIES", 8)
     async with SimulatedFabric(1) as fabric, AsyncExitStack() as stack:
         lead = await stack.enter_async_context(
             source(fabric, line_shop().chain, "lead", blue_score=CLAIM + 1)
         )
-        helper = await stack.enter_async_context(source(fabric, line_shop().chain, "helper"))
-        await lead.serve_all(line(), at_once=4, after_s=0.3)
+        helper = await stack.enter_async_context(source(fabric, line_shop().chain, "helper", blue_score=20))
+        await lead.serve_all(line(), after_s=0.3)
         await helper.serve(BODIES_PROTOCOL, lambda _: BODIES_REPLY_CODEC.encode(BodiesReply((), 1)))
         node = await stack.enter_async_context(newcomer(fabric, line_shop(), tmp_path, "lead", "helper"))
         await until(lambda: known(node, line()) == SLOTS, 60)
-        assert node.services.peer_score("helper") == 0
+        assert helper.requests(BODIES_PROTOCOL) and node.services.peer_score("helper") == 0
 
 
 # ---- plans

@@ -130,6 +130,60 @@ def test_L23_stake_that_schedules_still_counted_pays_although_it_left_before_the
     assert punish(chain, 0, offence_epoch=4) > 0
 
 
+def test_L23_while_finality_stands_still_stake_that_left_pays_for_later_faults_and_stays(
+    chain: StakingChain,
+) -> None:
+    """Every schedule counts what was there when finality stopped: it must neither be out of reach nor go home."""
+    chain.carrier = 1
+    chain.send(chain.accounts[0], "delegate", Delegate(0, 4_000 * NXT))
+    chain.go_to(2)
+    chain.send(chain.accounts[0], "undelegate", Undelegate(0, 0))
+    chain.send(chain.owners[0], "validator_exit", ValidatorExit(0))
+    for epoch in (6, 12, 20):
+        chain.go_to(epoch, finalised_epoch=2)
+        assert chain.send(chain.accounts[0], "withdraw", Withdraw(0)) == "NothingToWithdraw"
+    taken = punish(chain, 0, offence_epoch=20)
+    assert taken == 5_000 * NXT * (3 * 5_000 * 10**6 // 29_000) // 10**6
+    chain.go_to(21)
+    assert chain.send(chain.accounts[0], "withdraw", Withdraw(0)) == ""
+    assert chain.faults() == ()
+
+
+def test_who_leaves_while_finality_stands_still_is_known_until_no_schedule_names_it(
+    chain: StakingChain,
+) -> None:
+    """It still proposes, and the fees of its blocks are its own."""
+    chain.go_to(2)
+    chain.send(chain.owners[3], "validator_exit", ValidatorExit(3))
+    chain.go_to(20, finalised_epoch=2)
+    chain.go_to(21, finalised_epoch=2)
+    assert chain.validator(3).status == EXITING
+    chain.carrier = 3
+    before = chain.system("FEES")
+    chain.send(chain.accounts[0], "delegate", Delegate(0, 10 * NXT))
+    assert chain.system("FEES") > before
+    chain.carrier = 0
+    chain.go_to(22)
+    assert chain.system("FEES") == 0
+    assert chain.faults() == ()
+
+
+def test_what_a_slash_made_worthless_does_not_hold_up_what_comes_after(chain: StakingChain) -> None:
+    """Eight epochs of unbonding are under way at most: one that is worth nothing must be withdrawable too."""
+    chain.give(chain.owners[0], 10 * NXT)
+    assert chain.send(chain.owners[0], "delegate", Delegate(0, 10 * NXT)) == ""
+    assert chain.send(chain.owners[0], "undelegate", Undelegate(0, 1)) == ""
+    punish(chain, 0)
+    for number in range(1, 12):
+        punish(chain, number)
+    chain.go_to(1)
+    assert read_pool(chain.reader, 0, 0).self_units == 0
+    chain.go_to(16)
+    assert chain.send(chain.owners[0], "withdraw", Withdraw(0)) == ""
+    assert chain.send(chain.owners[0], "withdraw", Withdraw(0)) == "NothingToWithdraw"
+    assert chain.faults() == ()
+
+
 def test_L23_unbonding_is_longer_than_the_evidence_window_with_the_lag_of_schedules(
     chain: StakingChain,
 ) -> None:

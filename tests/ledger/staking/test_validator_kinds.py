@@ -146,6 +146,8 @@ def test_L22_withdrawal_key_rotates_the_consensus_key_and_the_old_one_stays_prov
     assert [key_at(record, epoch) for epoch in (0, 2, 3)] == [old, old, new]
     assert keys_at(record, 6, 4) == (new, old)
     assert keys_at(record, 7, 4) == (new,)
+    assert keys_at(record, 40, 4, 2) == (new, old), "not final yet: all schedules ask for the old one"
+    assert keys_at(record, 40, 4, 3) == (new,)
     assert (record.onion_generation, record.onion_epoch) == (0, 2)
     assert chain.snapshot.validators[0].consensus_key == old
     chain.go_to(3)

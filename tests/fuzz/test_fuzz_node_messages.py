@@ -216,6 +216,11 @@ RPC_PARAMS: list[tuple[type[Params], list[object]]] = [
     (schema.Submit, [{"raw": TRANSFERS[0].hex()}, [TRANSFERS[1].hex()]]),
     (schema.SubmitBatch, [{"raw": [raw.hex() for raw in TRANSFERS]}, [["00"]]]),
     (schema.ById, [{"id": "ff" * 32}, ["00" * 32]]),
+    (schema.GetValidator, [{"index": 3}, [2**32 - 1]]),
+    (schema.GetSchedule, [{"first_slot": 9, "slots": 16, "validator": 1}, {}, [2**40, 512]]),
+    (schema.GetStakes, [{"address": encode_address("dnxt", bytes(20)), "validator": 0}, ["x"]]),
+    (schema.GetProofs, [{}, {"limit": 2}]),
+    (schema.GetCertificates, [{"first_period": 1, "limit": 8}, [2**40]]),
     (Params, [{}, []]),
 ]
 

@@ -5,6 +5,9 @@ BIN := .venv/bin
 WORKERS ?= 2
 SEED ?= 1
 SECONDS ?= 300
+MINUTES ?= 30
+# Options of tests/network/run_simulation.py: one of four nodes and three of twelve validators are byzantine.
+SIM ?= --byzantine-nodes 1 --byzantine-validators 3 --fault-every-s 1.5
 INPUTS ?= 100000
 CUTS ?= 2000
 
@@ -49,10 +52,11 @@ fuzz: env
 	NEXUS_FUZZ_INPUTS=$(INPUTS) $(BIN)/pytest -n $(WORKERS) --timeout 7200 tests/fuzz
 
 sim: env
-	$(BIN)/python tests/network/run_simulation.py --seed $(SEED) --virtual-seconds $(SECONDS)
+	$(BIN)/python tests/network/run_simulation.py --seed $(SEED) --virtual-seconds $(SECONDS) $(SIM)
 
 soak: env
-	$(BIN)/python tests/network/run_soak.py --seed $(SEED)
+	$(BIN)/python tests/network/run_simulation.py --seed $(SEED) --minutes $(MINUTES) $(SIM)
+	$(BIN)/python tests/network/run_soak.py --seed $(SEED) --minutes $(MINUTES)
 
 powercut: env
 	NEXUS_POWER_CUTS=$(CUTS) $(BIN)/pytest --timeout 7200 tests/faults/test_power_cut.py

@@ -22,6 +22,7 @@ _FLAGS = {
     "rpc_allowed_hosts": "further Host headers that are answered, comma-separated",
     "metrics_host": "address to serve metrics on",
     "metrics_port": "0: any free port, -1: off",
+    "checkpoint": "PERIOD:ID of a checkpoint that you trust, for a node that has no chain yet",
     "retention_slots": "slots below the finalised checkpoint to keep, if more than the network's own number",
     "mempool_max_transactions": "greatest number of pending transactions",
     "mempool_max_bytes": "greatest size of all pending transactions",

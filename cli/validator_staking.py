@@ -233,6 +233,9 @@ def _undelegate(options: argparse.Namespace) -> int:
     from ledger.staking.delegation_kinds import UNDELEGATE, Undelegate
 
     units = 0 if options.amount == "all" else amount_units(options.amount)
+    if units == 0 and options.amount != "all":
+        # On the chain 0 means everything.
+        raise CommandFailed(ExitCode.USAGE, "0 NXT is nothing to take out; write `all` for everything")
     payload = Undelegate(options.index, units)
     return _send(options, UNDELEGATE, payload, f"{options.amount} NXT leaving validator {options.index}")
 

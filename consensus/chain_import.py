@@ -6,7 +6,7 @@ progress, so an import goes on where a crash left it. What is imported is judged
 part of the window is derived anew before the mark goes: README, Fast sync, says what rests on what.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -14,18 +14,19 @@ from consensus.blocks import Block, decode_block, genesis_block
 from consensus.body_tree import body_root
 from consensus.certificates import CERTIFICATE_CODEC
 from consensus.commit_chain import EMPTY, append_commit
-from consensus.errors import ConsensusError, MissingRecord
+from consensus.errors import ConsensusError, ConsensusFault
 from consensus.finality import CHECKPOINT_CODEC, FINALITY_CODEC
 from consensus.finality_tracking import FinalityTracker
 from consensus.ghostdag import colour
 from consensus.ghostdag_records import GhostdagData
 from consensus.header_validation import validate_header_in_isolation
 from consensus.import_marker import IMPORT_KEY, PROGRESS_CODEC, ImportProgress, read_import
-from consensus.light_client import Trusted
+from consensus.light_client import FinalityProof, Trusted
 from consensus.merge_depth import MergeRoots
 from consensus.opening import head_of
 from consensus.order import ghostdag_rules
-from consensus.params import epoch_at, params_from_genesis
+from consensus.params import Params, epoch_at
+from consensus.proof_store import stage_proof
 from consensus.pruning import PROGRESS_CODEC as PRUNING_CODEC
 from consensus.pruning import PROGRESS_KEY, Progress
 from consensus.retention import Retention
@@ -110,17 +111,17 @@ def check_manifest(manifest: SnapshotManifest, trusted: Trusted) -> None:
 class ChainImport:
     """One import into one store. One thread at a time."""
 
-    def __init__(self, store: Store, genesis: Genesis, manifest: SnapshotManifest) -> None:
+    def __init__(self, store: Store, genesis: Genesis, params: Params, manifest: SnapshotManifest) -> None:
         """Go on with the import of `manifest`, which was checked; a store that holds another import, or none, is
         cleared. Errors: the store's."""
         self._store = store
         self._genesis = genesis
         self.manifest = manifest
-        self.params = params_from_genesis(genesis)
+        self.params = params
         self.level = chunk_level(manifest.entry_count)
         self.chunk_count = chunk_count(self.level)
         progress = read_import(store)
-        if progress is None or stored_manifest(store) != manifest:
+        if progress is None or not _is_same(stored_manifest(store), manifest):
             progress = self._begin()
         self.progress = progress
         self._open()
@@ -162,12 +163,10 @@ class ChainImport:
         if chunk.number != self.progress.chunks:
             raise WindowInvalid(f"chunk {chunk.number} came, chunk {self.progress.chunks} was asked for")
         verify_chunk(self.manifest.finality.header.state_root, self.level, chunk)
-        fail_point("snapshot_chunk_before")
         batch = WriteBatch()
         for key, value in chunk.entries:
             batch.put(STATE_PREFIX + key, value)
         self._write(batch, msgspec.structs.replace(self.progress, chunks=chunk.number + 1))
-        fail_point("snapshot_chunk_after")
 
     # the window -----------------------------------------------------------------------------------------------------
 
@@ -188,17 +187,15 @@ class ChainImport:
             is_last = not page.next_index
             if not count or done > self.manifest.blocks or is_last != (done == self.manifest.blocks):
                 raise WindowInvalid(f"{done} of {self.manifest.blocks} blocks when the pages end or go on")
-        except (MissingRecord, ConsensusError, LedgerError) as error:
+        except (ConsensusFault, ConsensusError, LedgerError) as error:
             self._open()  # forgets what was staged
             raise error if isinstance(error, WindowInvalid) else WindowInvalid(str(error)) from None
         progress = msgspec.structs.replace(
             self.progress, index=page.next_index, offset=page.next_offset, blocks=done
         )
-        fail_point("snapshot_chunk_before")
         self._stores.stage_into(batch)
         self._write(batch, progress)
         self._stores.commit()
-        fail_point("snapshot_chunk_after")
 
     def _add(self, block: Block, data: GhostdagData, finality: bytes) -> None:
         header, block_id, stores = block.header, block.header_id, self._stores
@@ -227,18 +224,18 @@ class ChainImport:
 
     # the end --------------------------------------------------------------------------------------------------------
 
-    def finish(self, trusted: Trusted) -> None:
-        """Derive the upper window anew and make the store a chain, in one batch. Errors: `WindowInvalid`, after which
-        the import begins anew."""
+    def finish(self, trusted: Trusted, proofs: Sequence[FinalityProof] = ()) -> None:
+        """Derive the upper window anew and make the store a chain, in one batch. `proofs`, which led to `trusted`, are
+        kept for others. Errors: `WindowInvalid`, after which the import begins anew."""
         try:
-            self._finish(trusted)
-        except (ConsensusError, LedgerError) as error:
+            self._finish(trusted, proofs)
+        except (ConsensusFault, ConsensusError, LedgerError) as error:
             self.progress = self._begin()
             self._open()
             raise error if isinstance(error, WindowInvalid) else WindowInvalid(str(error)) from None
 
-    def _finish(self, trusted: Trusted) -> None:
-        stores, manifest, params = self._stores, self.manifest, self.params
+    def _finish(self, trusted: Trusted, proofs: Sequence[FinalityProof]) -> None:
+        stores, manifest = self._stores, self.manifest
         base, checkpoint = manifest.base, manifest.checkpoint
         dag = stores.dag
         if dag.relations.tips() != (checkpoint.block_id,):
@@ -266,6 +263,8 @@ class ChainImport:
                 CERTIFICATES_PREFIX + number_key(certificate.target.period),
                 CERTIFICATE_CODEC.encode(certificate),
             )
+        for proof in proofs:
+            stage_proof(batch, self._store, self.params, proof, archive=True)
         batch.delete(IMPORT_KEY)
         batch.delete(MANIFEST_KEY)
         append_commit(batch, EMPTY)
@@ -347,9 +346,21 @@ class ChainImport:
         return genesis_block(self._genesis, root).header_id
 
     def _write(self, batch: WriteBatch, progress: ImportProgress) -> None:
+        """A chunk or a page with the progress, in one synced batch."""
         batch.put(IMPORT_KEY, PROGRESS_CODEC.encode(progress))
+        fail_point("snapshot_chunk_before")
         self._store.write(batch, sync=True)
+        fail_point("snapshot_chunk_after")
         self.progress = progress
+
+
+def _is_same(one: SnapshotManifest | None, other: SnapshotManifest) -> bool:
+    """Whether chunks and pages of both are the same. Other nodes may have other votes for one checkpoint."""
+    return (
+        one is not None
+        and one == msgspec.structs.replace(other, finality=one.finality)
+        and (one.checkpoint == other.checkpoint)
+    )
 
 
 def _decoded(page: WindowPage) -> Iterator[tuple[Block, GhostdagData, bytes]]:

@@ -37,7 +37,7 @@ from consensus.events import (
     DuplicateLane,
     Event,
 )
-from consensus.finality_proofs import ProofMaker
+from consensus.finality_proofs import FinalityProof, ProofMaker
 from consensus.finality_tracking import FinalityTracker
 from consensus.ghostdag import colour, select_parent
 from consensus.header_validation import HeaderContext, KnownReveals, validate_header_in_context
@@ -290,6 +290,16 @@ class Engine:
         append_commit(batch, self._commit)
         self.stores.store.write(batch, sync=True)
         raise conflict
+
+    def stop_for_foreign_finality(self, theirs: FinalityProof) -> NoReturn:
+        """Keep `theirs`, a verified proof that a checkpoint is final which is not on our finalised chain, beside ours,
+        and halt. Raises `FinalityConflict`."""
+        with self._halting():
+            batch = WriteBatch()
+            conflict = self._finality.stage_foreign_conflict(batch, theirs)
+            append_commit(batch, self._commit)
+            self.stores.store.write(batch, sync=True)
+            raise conflict
 
     def _advance(self, added: list[bytes]) -> list[Event]:
         """Choose the sink, then write everything that is staged."""

@@ -254,7 +254,7 @@ class RevealWrong(InvalidBlock):
     def __init__(self, proposer: int, epoch: int, steps: int, layers: int) -> None:
         super().__init__(
             f"reveal of validator {proposer} for epoch {epoch} does not lie {steps} layers under its known tip "
-            f"({layers} layers are left)"
+            f"({layers} layers are left; where the onion does not reach so far 32 zero bytes are expected)"
         )
         self.proposer = proposer
         self.epoch = epoch

@@ -46,12 +46,13 @@ class FinalisedState:
         self.checkpoint = checkpoint
         self.header = header
         """Of the checkpoint's block."""
+        self.tree = tree
+        """Of that state; read only."""
         self._index = index
-        self._tree = tree
 
     def __len__(self) -> int:
         """Keys present."""
-        return len(self._tree)
+        return len(self.tree)
 
     @property
     def index(self) -> int:
@@ -68,10 +69,10 @@ class FinalisedState:
         for number in range(self._index + 1, index + 1):
             for key, _, new in _undo(reader, number):
                 changes[key] = new
-        pending = self._tree.prepare(changes)
+        pending = self.tree.prepare(changes)
         if pending.root != header.state_root:
             raise _wrong_root(pending.root, header, checkpoint)
-        self._tree.commit(pending)
+        self.tree.commit(pending)
         self.checkpoint, self._index, self.header = checkpoint, index, header
 
     def prove(self, reader: Reader, keys: Sequence[bytes]) -> tuple[ProvedValue, ...]:
@@ -87,7 +88,7 @@ class FinalisedState:
                     found[key] = old
         ledger = LedgerStore(reader)
         return tuple(
-            ProvedValue(key, found[key] if key in found else ledger.get(key), self._tree.prove(key))
+            ProvedValue(key, found[key] if key in found else ledger.get(key), self.tree.prove(key))
             for key in keys
         )
 

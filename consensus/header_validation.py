@@ -34,7 +34,7 @@ from consensus.params import Params
 from consensus.schedule import EpochSchedule, Validator
 from ledger.errors import SignatureInvalid
 from ledger.keys import verify
-from ledger.onion import peel_matches
+from ledger.onion import NO_REVEAL, peel_matches
 from wnsp.spectrum import BAND_COUNT, BANDS
 
 REVEALS_KEPT = 4_096
@@ -212,9 +212,16 @@ def scheduled_proposer(schedule: EpochSchedule, slot: int, band: int, proposer: 
 
 
 def validate_reveal(reveal: bytes, proposer: Validator, epoch: int, reveals: KnownReveals) -> None:
-    """The reveal is the proposer's onion layer of `epoch`, and the onion reaches so far. Errors: `RevealWrong`."""
+    """The reveal is the proposer's onion layer of `epoch`, or none when the onion does not reach so far.
+
+    Errors: `RevealWrong`.
+    """
     steps = epoch - proposer.onion_epoch
-    if proposer.layers_in(epoch) < 0 or not reveals.matches(reveal, steps, proposer.onion_tip):
+    if proposer.reveals_in(epoch):
+        is_right = reveals.matches(reveal, steps, proposer.onion_tip)
+    else:
+        is_right = reveal == NO_REVEAL
+    if not is_right:
         raise RevealWrong(proposer.index, epoch, steps, proposer.onion_layers)
 
 

@@ -36,9 +36,9 @@ class ImportUnfinished(StoreError):
     def __init__(self, where: str) -> None:
         super().__init__(
             f"the store in {where} holds an import that is not finished; start the node with the --checkpoint that it "
-            "began with, or remove the directory"
+            "began with, or remove the directory",
+            where,
         )
-        self.where = where
 
 
 def is_importing(reader: Reader) -> bool:

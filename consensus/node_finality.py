@@ -15,6 +15,7 @@ from consensus.finality_proofs import (
     CONFLICT_CODEC,
     CONFLICT_KEY,
     FinalityConflictRecord,
+    FinalityProof,
     ProofMaker,
     newly_justified,
 )
@@ -100,6 +101,13 @@ class NodeFinality:
         record = FinalityConflictRecord(self._proofs.proof(witness, known), self._proofs.proof(block, other))
         batch.put(CONFLICT_KEY, CONFLICT_CODEC.encode(record))
         return FinalityConflict(known.block_id, other.block_id)
+
+    def stage_foreign_conflict(self, batch: WriteBatch, theirs: FinalityProof) -> FinalityConflict:
+        """As `stage_conflict`, for a proof of a chain that is not part of the DAG here."""
+        known, witness = self._highest
+        record = FinalityConflictRecord(self._proofs.proof(witness, known), theirs)
+        batch.put(CONFLICT_KEY, CONFLICT_CODEC.encode(record))
+        return FinalityConflict(known.block_id, theirs.checkpoint.block_id)
 
     def _link(self, certificates: dict[int, Certificate], block: bytes, view: FinalityView) -> None:
         """The stored certificate of the period after the finalised one has that as its source: it is what finalises."""

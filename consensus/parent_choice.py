@@ -111,10 +111,13 @@ class ParentChoice:
             block = frontier.take()
             if block is None:
                 return None
-            if self._is_usable(block, slot) and self._counts_there(block, source, target, tracker):
-                if self._chain.qualifies(block):
-                    return (block,), colour(self._dag, [block], limit=self._params.mergeset_limit)
-            elif self._stores.headers.get(block).slot > lowest:
+            if (
+                self._is_usable(block, slot)
+                and self._counts_there(block, source, target, tracker)
+                and self._chain.qualifies(block)
+            ):
+                return (block,), colour(self._dag, [block], limit=self._params.mergeset_limit)
+            if self._stores.headers.get(block).slot > lowest:
                 frontier.replace(block)
         return None
 

@@ -14,6 +14,7 @@ from consensus.params import BANDS_REQUIRED, FULL_MODE_VALIDATORS, Params, epoch
 from ledger.errors import GenesisInvalid
 from ledger.genesis import Genesis, genesis_mix
 from ledger.hashing import digest, tagged
+from ledger.onion import MAX_ONION_STEPS
 from ledger.staking.effective_stake import effective_stake_cap
 from ledger.staking.snapshot import EpochSnapshot, SnapshotValidator
 from wnsp.spectrum import BAND_COUNT
@@ -59,6 +60,11 @@ class Validator:
     def layers_in(self, epoch: int) -> int:
         """Layers that are left under the reveal of `epoch`; below 0 when the onion does not reach so far."""
         return self.onion_layers - (epoch - self.onion_epoch)
+
+    def reveals_in(self, epoch: int) -> bool:
+        """Whether the onion reaches `epoch`: it has a layer for it, not too many below the known one to check. Else
+        blocks of the epoch carry `ledger.onion.NO_REVEAL`."""
+        return 0 <= epoch - self.onion_epoch <= min(self.onion_layers, MAX_ONION_STEPS)
 
 
 @dataclass(frozen=True, slots=True)

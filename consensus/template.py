@@ -30,6 +30,8 @@ class UnsignedBlock:
     votes: tuple[Vote, ...]
     transactions: tuple[SignedTransaction, ...]
     genesis_hash: bytes
+    refused: tuple[tuple[bytes, str], ...] = ()
+    """Candidates that would be carried but break a rule of their kind in the block's state: (id, reason)."""
 
     def sign(self, key: KeyPair) -> Block:
         """The block, signed by the proposer's key. Errors: `CodecError`, `BandUnknown`."""
@@ -153,4 +155,4 @@ class TemplateBuilder:
             votes_root=votes_root(carried),
             reveal=reveal,
         )
-        return UnsignedBlock(core, carried, transactions, params.genesis_hash)
+        return UnsignedBlock(core, carried, transactions, params.genesis_hash, tuple(builder.refused.items()))

@@ -10,7 +10,7 @@ from consensus.mergeset_execution import MergesetExecutor
 from consensus.params import MAX_BLOCK_TOUCHES, Params
 from consensus.virtual import ChangedState
 from ledger.accounts import decode_account
-from ledger.execution import APPLIED, MergedBlock, Outcome
+from ledger.execution import APPLIED, FAILED, MergedBlock, Outcome
 from ledger.state import StateReader, account_key
 from ledger.transactions import SignedTransaction
 
@@ -54,6 +54,8 @@ class BodyBuilder:
         self._free_touches = MAX_BLOCK_TOUCHES
         self._held: dict[tuple[bytes, int], SignedTransaction] = {}
         """Candidates whose predecessor has not come yet, by sender and nonce."""
+        self.refused: dict[bytes, str] = {}
+        """Candidates that are due and break a rule of their kind: id -> reason. Nobody charges them a fee."""
 
     def fill(self, candidates: Iterable[SignedTransaction]) -> tuple[SignedTransaction, ...]:
         """The candidates to carry, in the order given but for those that must wait for a smaller nonce.
@@ -104,6 +106,9 @@ class BodyBuilder:
             outcome = self._execute([transaction])
             if outcome.applied:
                 self._keep([transaction], outcome)
+            for receipt in outcome.receipts:
+                if receipt.status == FAILED:
+                    self.refused[receipt.transaction_id] = receipt.reason
 
     def _keep(self, transactions: Sequence[SignedTransaction], outcome: Outcome) -> None:
         self._changes.update(outcome.changes)

@@ -16,6 +16,7 @@ from consensus.stores import (
     read_header,
 )
 from consensus.vote_errors import (
+    VoteSignatureInvalid,
     VoteSourceWrong,
     VoteTargetUnknown,
     VoteTargetWrong,
@@ -23,7 +24,7 @@ from consensus.vote_errors import (
     VoteTooOld,
 )
 from consensus.vote_validation import VerifiedVotes, carried_periods, validate_link, validate_voter
-from consensus.votes import Checkpoint, Vote
+from consensus.votes import Checkpoint, Vote, verify_vote_signature
 from ledger.staking.snapshot import EpochSnapshot
 from ledger.storage.store import Reader
 
@@ -73,6 +74,7 @@ class VoteJudge:
     ) -> None:
         """`verified` is the engine's (`Engine.verified_votes`)."""
         self._params = params
+        self._schedule_of_network = schedule
         self._records = StoredRecords(reader)
         self._anchors = Anchors(params, schedule, self._records, genesis_id)
         self._verified = verified
@@ -94,14 +96,27 @@ class VoteJudge:
             raise VoteTooEarly(target.period, newest)
         validate_link(vote)
         try:
-            schedule = self._schedule(target)
             if self._records.slot_of(target.block_id) >= checkpoint_end_slot(self._params, target.period):
                 raise VoteTargetWrong(target.period, target.block_id)
+            schedule = self._schedule(target)
             validate_voter(vote, schedule, self._params.genesis_hash, self._verified)
             if not self._is_link(vote.source, target):
                 raise VoteSourceWrong(vote.source.period, vote.source.block_id)
         except (MissingRecord, AnchorNotExecuted):
             raise VoteTargetUnknown(target.period, target.block_id) from None
+
+    def is_worth_keeping(self, vote: Vote) -> bool:
+        """Whether a vote that cannot be judged yet is signed by a key that we know for its validator.
+
+        A filter for those who keep such votes, so that nobody but validators fills their memory.
+        """
+        for key in self._schedule_of_network.keys_of(vote.validator):
+            try:
+                verify_vote_signature(vote, key, self._params.genesis_hash)
+            except VoteSignatureInvalid:
+                continue
+            return True
+        return False
 
     def band_of(self, validator: int, target: Checkpoint) -> int | None:
         """The band that `validator` votes in for `target`; None outside the set. Errors: `VoteTargetUnknown`."""
@@ -123,9 +138,16 @@ class VoteJudge:
         return known
 
     def _walk(self, source: Checkpoint, target: Checkpoint) -> bool:
-        """Down the chain from the target to its last block of a slot below the source period's end."""
+        """Down the chain from the target to its last block of a slot below the source period's end.
+
+        A source that the target's view has not justified can only be justified by later blocks, which count votes for
+        few periods back: an older one will never be, and no walk goes deeper.
+        """
         if source in self._records.finality_of(target.block_id).view.justified_chain:
             return True
+        oldest, _ = carried_periods(self._params, self._records.slot_of(target.block_id))
+        if source.period < oldest:
+            return False
         end = checkpoint_end_slot(self._params, source.period)
         block = target.block_id
         while self._records.slot_of(block) >= end:

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from itertools import takewhile
 
 from consensus.votes import Vote
 
@@ -17,6 +18,10 @@ HISTORY = 64
 
 CONFLICTS_KEPT = 256
 """Pairs that wait to be reported."""
+
+
+NOTED_KEPT = 65_536
+"""Conflicts remembered as noted: those of 1,000 offenders over the history."""
 
 
 class Offence(Enum):
@@ -55,6 +60,8 @@ class VotePool:
         self._by_validator: dict[int, OrderedDict[int, Vote]] = {}
         """validator -> target period -> the first vote for it that we saw, ascending by period."""
         self._conflicts: OrderedDict[tuple[int, int], VoteConflict] = OrderedDict()
+        self._noted: OrderedDict[tuple[int, int], None] = OrderedDict()
+        """(validator, target period) of conflicts that were noted: one proves it, an offender can sign thousands."""
 
     def __len__(self) -> int:
         return sum(len(votes) for votes in self._by_validator.values())
@@ -89,8 +96,8 @@ class VotePool:
         found = [
             vote
             for votes in self._by_validator.values()
-            for vote in reversed(votes.values())
-            if first_period <= vote.target.period <= last_period
+            for vote in takewhile(lambda vote: vote.target.period >= first_period, reversed(votes.values()))
+            if vote.target.period <= last_period
         ]
         found.sort(key=lambda vote: (vote.target.period, vote.validator))
         return tuple(found)
@@ -107,6 +114,11 @@ class VotePool:
 
     def _note(self, conflict: VoteConflict) -> None:
         key = conflict.second.validator, conflict.second.target.period
-        self._conflicts.setdefault(key, conflict)
+        if key in self._noted:
+            return
+        self._noted[key] = None
+        while len(self._noted) > NOTED_KEPT:
+            self._noted.popitem(last=False)
+        self._conflicts[key] = conflict
         while len(self._conflicts) > CONFLICTS_KEPT:
             self._conflicts.popitem(last=False)

@@ -15,6 +15,10 @@ MAX_ONION_LAYERS = 65_536
 MAX_ONION_STEPS = 4_096
 """Steps of one check, about 3 ms: a validator whose last known layer is older than so many epochs commits anew."""
 
+NO_REVEAL = bytes(DIGEST_BYTES)
+"""Stands for the reveal of a validator whose onion does not reach the epoch: it adds nothing to the randomness. Without
+it a chain that stood still for long, or whose validators all forgot to renew, could never make a block again."""
+
 _SECRET_TAG = tagged("nexus/onion-secret/v1")
 _STEP_TAG = tagged("nexus/onion-step/v1")
 

@@ -9,15 +9,24 @@ process, and the chain goes on meanwhile. Then the block takes the same way in a
 in our own DAG, on disk. What the signer would refuse is asked before the template, from memory.
 """
 
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 
 import trio
 
 from consensus.blocks import Block, with_body
-from consensus.errors import NoParentUsable, SlotNotAvailable
+from consensus.errors import (
+    BlockNotJudged,
+    BodyMismatch,
+    InvalidBlock,
+    NoParentUsable,
+    RevealWrong,
+    SlotNotAvailable,
+)
 from consensus.params import slot_at, slot_start_ms
 from consensus.prepare import PreparedBlock, prepare_decoded
 from consensus.votes import Vote
+from ledger.onion import NO_REVEAL
 from ledger.storage.fail_points import fail_point
 from node.chain_context import ChainContext
 from node.chain_writer import ChainWriter, ChainWriterClosed
@@ -39,6 +48,9 @@ from node.signing.guard import OwnValidators, SigningGuard
 
 SHORTEST_SLEEP_S = 0.001
 
+REFUSALS_BEFORE_DROP = 3
+"""Slots whose templates must refuse a transaction before it is dropped: one state may lack what the next one has."""
+REFUSALS_KEPT = 4_096
 
 _RESULTS: tuple[tuple[type[SigningRefused], str], ...] = (
     (AlreadySigned, "signed_before"),
@@ -78,6 +90,8 @@ class BlockProducer:
         self._offered_votes = offered_votes
         self._metrics = metrics
         self._log = log
+        self._refusals: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
+        """Transaction id -> in how many slots a template of ours refused it, and the last of them."""
         self._last_slot = chain.now_slot()
         """The slot that was taken up last. The one in which we start is not: its blocks would come late."""
 
@@ -109,7 +123,9 @@ class BlockProducer:
                 self._last_slot = slot
                 return slot
             if slot < self._last_slot - 1:
+                # Slots that we took up while the clock was ahead are the signer's to refuse, key by key.
                 self._log.warning("clock stepped back", slot=slot, last_slot=self._last_slot)
+                self._last_slot = slot
             wait_ms = slot_start_ms(params, slot + 1) - now_ms
             # Never longer than a slot, so that a clock that jumps ahead is noticed.
             await trio.sleep(max(SHORTEST_SLEEP_S, min(wait_ms, params.slot_ms) / 1000))
@@ -135,19 +151,27 @@ class BlockProducer:
             candidates = self._mempool.candidates(band, slot, limit_bytes=params.max_block_bytes)
             unsigned = await self._writer.call(
                 lambda engine: engine.build_block(slot, band, index, candidates, votes, reveal=reveal),
-                expected=(SlotNotAvailable, NoParentUsable),
+                expected=(SlotNotAvailable, NoParentUsable, RevealWrong, BlockNotJudged),
             )
+            self._drop_refused(unsigned.refused, slot)
             header = await self._signer.sign_block(key, unsigned.core)
         except SigningRefused as error:
             self._refused(slot, band, error)
             return
-        except (SlotNotAvailable, NoParentUsable) as error:
+        except (SlotNotAvailable, NoParentUsable, RevealWrong, BlockNotJudged) as error:
             self._metrics.proposals.labels("failed").inc()
             self._log.warning("block could not be made", slot=slot, band=band, error=str(error))
             return
         block = with_body(header, unsigned.votes, [transaction.raw for transaction in unsigned.transactions])
         self._metrics.validation_seconds.labels("template").observe(trio.current_time() - started_s)
-        refused = (await self._intake.take([self._prepared(block, slot)]))[0]
+        try:
+            prepared = self._prepared(block, slot)
+        except (InvalidBlock, BodyMismatch, BlockNotJudged) as error:
+            # A signer that does not sign what it was asked to.
+            self._metrics.proposals.labels("failed").inc()
+            self._log.error("own block is not valid", slot=slot, band=band, error=str(error))
+            return
+        refused = (await self._intake.take([prepared]))[0]
         if refused is not None:
             self._metrics.proposals.labels("failed").inc()
             self._log.error("own block was refused", slot=slot, band=band, error=str(refused))
@@ -165,14 +189,29 @@ class BlockProducer:
         await self._relay.publish(block)
         fail_point("block_publish_after")
 
+    def _drop_refused(self, refused: Sequence[tuple[bytes, str]], slot: int) -> None:
+        """Drop what templates of several slots refused: it pays no fee, and costs each template its execution."""
+        for transaction_id, reason in refused:
+            slots, last_slot = self._refusals.pop(transaction_id, (0, -1))
+            slots += slot > last_slot
+            if slots < REFUSALS_BEFORE_DROP:
+                self._refusals[transaction_id] = slots, slot
+            elif self._mempool.refuse(transaction_id, reason):
+                self._log.debug("transaction dropped", transaction=transaction_id, reason=reason)
+        while len(self._refusals) > REFUSALS_KEPT:
+            self._refusals.popitem(last=False)
+
     async def _reveal(self, slot: int, index: int, key: bytes) -> bytes:
-        """The validator's onion layer of the slot's epoch. Errors: `SigningRefused`."""
+        """The validator's onion layer of the slot's epoch, none where its onion ends. Errors: `SigningRefused`."""
         schedule = self._chain.schedule.of_slot(slot)
         validator = schedule.validators.find(index)
         if validator is None:
             raise KeyUnknown(key)
-        peeled = schedule.epoch - validator.onion_epoch
-        return await self._signer.reveal(key, validator.onion_generation, validator.onion_layers - peeled)
+        if not validator.reveals_in(schedule.epoch):
+            self._log.warning("the onion is used up: renew it", validator=index, epoch=schedule.epoch)
+            return NO_REVEAL
+        layers = validator.layers_in(schedule.epoch)
+        return await self._signer.reveal(key, validator.onion_generation, layers)
 
     def _refused(self, slot: int, band: int, error: SigningRefused) -> None:
         result = next((name for kind, name in _RESULTS if isinstance(error, kind)), "refused")

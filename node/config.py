@@ -45,6 +45,9 @@ class NodeConfig:
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 9464
     """0 lets the system choose; -1 turns metrics off."""
+    checkpoint: str = ""
+    """PERIOD:ID of a finalised checkpoint that somebody trusted vouches for: an empty store begins there. Empty: with
+    genesis, as far as peers still have it."""
     archive: bool = False
     """Keep every block for ever: nothing is pruned."""
     retention_slots: int = 0

@@ -33,15 +33,18 @@ from node.flows.block_intake import BlockIntake, IntakeOutlets, MissingBlocks
 from node.flows.block_relay import BlockRelay
 from node.flows.compact_blocks import Completer, serve_block_transactions
 from node.flows.finality_floor import FinalityFloor
+from node.flows.finality_watch import FinalityWatch
 from node.flows.judging import BlockJudge
 from node.flows.peer_status import PeerStatuses
 from node.flows.recent_blocks import RecentBlocks
+from node.flows.snapshot_serving import SnapshotServer
 from node.flows.sync import Synchroniser
 from node.flows.sync_session import SyncParts
 from node.flows.sync_sources import SyncSources
 from node.flows.transaction_relay import TransactionRelay
 from node.flows.vote_relay import VoteRelay
-from node.layout import data_directory, database_directory, endpoints_path
+from node.joining import begin_at_checkpoint
+from node.layout import data_directory, database_directory, endpoints_path, snapshots_directory
 from node.logs import Log, Redactor, open_log
 from node.measuring import Auditor, ChainMeter, measure_process
 from node.mempool import Mempool
@@ -119,6 +122,9 @@ async def run_node(
         opened_signer(env, config, genesis_hash(genesis), redactor) as signer,
         opened_store(env, database_directory(directory)) as store,
     ):
+        await begin_at_checkpoint(
+            env, config, genesis, store, identity, book, peer_book, metrics=metrics, log=log
+        )
         engine = await env.workers.run_writer(lambda: _open_engine(store, genesis))
         chain = ChainContext(
             genesis, engine.params, engine.rules, engine.registry, engine.schedule, store, env.now_ms
@@ -192,6 +198,7 @@ async def run_node(
                 log=log,
             )
             statuses = PeerStatuses(chain, writer, network, random=env.random, report=report, log=log)
+            finality_watch = FinalityWatch(chain, writer, network, env.workers, report=report, log=log)
             synchroniser = Synchroniser(
                 SyncParts(
                     chain,
@@ -203,6 +210,7 @@ async def run_node(
                     floor,
                     SyncSources(statuses),
                     report,
+                    finality_watch.found_fork,
                 ),
                 statuses,
                 alone=not config.bootstrap,
@@ -244,6 +252,16 @@ async def run_node(
                 log=log,
             )
             keeper = FinalisedKeeper(chain, writer, env.workers, archive=config.archive, log=log)
+            snapshots = SnapshotServer(
+                chain,
+                writer,
+                keeper,
+                network,
+                env.workers,
+                snapshots_directory(directory),
+                report=report,
+                log=log,
+            )
             auditor = Auditor(chain, env.workers, metrics=metrics, log=log)
             watch = PeerWatch(network, statuses, metrics=metrics, log=log)
             services = Services(
@@ -277,6 +295,7 @@ async def run_node(
             await nursery.start(fetcher.run, to_fetch, intake)
             await nursery.start(blocks.run, to_publish)
             await nursery.start(statuses.run)
+            await nursery.start(finality_watch.run)
             await nursery.start(synchroniser.run, to_catch_up)
             await nursery.start(transactions.run)
             await nursery.start(votes.run, writer.subscribe())
@@ -285,6 +304,7 @@ async def run_node(
             nursery.start_soon(meter.run, writer.subscribe())
             nursery.start_soon(auditor.run)
             nursery.start_soon(keeper.run, writer.subscribe())
+            await nursery.start(snapshots.run)
             nursery.start_soon(pruner.run)
             nursery.start_soon(measure_process, chain, network, metrics)
             if signing is not None:

@@ -15,6 +15,7 @@ from consensus.finalised_state import FinalisedState, ProvedValue, UndoRecordsGo
 from consensus.light_client import FinalityProof
 from consensus.proof_making import begin_state, catch_up, make_finality_proof
 from consensus.proof_store import stage_proof
+from consensus.votes import Checkpoint
 from ledger.storage.store import Reader, WriteBatch
 from node.chain_context import ChainContext
 from node.chain_writer import ChainUpdate, ChainWriter, ChainWriterClosed, Resync, Subscription
@@ -53,6 +54,12 @@ class FinalisedKeeper:
         """Of whoever uses `_state`."""
         self._proof: FinalityProof | None = None
         """Of the checkpoint that `_state` stands at, once somebody asked for it."""
+
+    @property
+    def position(self) -> tuple[Checkpoint, int] | None:
+        """The checkpoint that the state stands at and its block's slot; None while it is being read."""
+        state = self._state
+        return None if state is None else (state.checkpoint, state.header.slot)
 
     async def run(self, updates: Subscription) -> None:
         """Follow finality until the writer ends. Errors: the store's."""

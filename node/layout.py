@@ -5,6 +5,7 @@ validators.json   signing keys, 0600, only on a validator
 identity.json     peer identity, 0600, made at the first start
 operator.json     the node's own account, 0600, made at the first start: pays for evidence, gets its rewards
 db/               the chain's store
+snapshots/        the last two state snapshots, for newcomers; may be removed at any time
 signer/           what our keys signed last (slashing protection); survives when db/ is deleted and synced anew
 peers.bin         address book
 bans.bin          bans in force
@@ -51,6 +52,11 @@ def operator_path(directory: Path) -> Path:
 def database_directory(directory: Path) -> Path:
     """The chain's store."""
     return directory / "db"
+
+
+def snapshots_directory(directory: Path) -> Path:
+    """State snapshots that are served to newcomers."""
+    return directory / "snapshots"
 
 
 def signer_directory(directory: Path) -> Path:

@@ -265,6 +265,17 @@ class Mempool:
             back.append(transaction)
         return tuple(back)
 
+    def refuse(self, transaction_id: bytes, reason: str) -> bool:
+        """Drop what no block will carry, because it breaks a rule of its kind; whether it was there.
+
+        Such a transaction costs its sender nothing and would hold its place, and its sender's nonce, until it expires.
+        """
+        entry = self._entries.get(transaction_id)
+        if entry is None:
+            return False
+        self._remove(entry, reason)
+        return True
+
     def expire(self, *, now_s: float, slot: int) -> tuple[bytes, ...]:
         """Drop what can no longer be accepted (expiry slot) and what has waited for an hour. Returns the ids."""
         self._advance(slot)

@@ -7,6 +7,12 @@ import trio
 
 from consensus.params import Params
 from node.flows.peer_status import PeerStatuses
+from node.flows.snapshot_wire import (
+    CHUNKS_PROTOCOL,
+    PROOFS_PROTOCOL,
+    SNAPSHOT_PROTOCOL,
+    WINDOW_PROTOCOL,
+)
 from node.flows.wire import (
     BLOCK_TRANSACTIONS_PROTOCOL,
     BLOCKS_PROTOCOL,
@@ -17,6 +23,7 @@ from node.flows.wire import (
     SYNC_PROTOCOL,
     blocks_topic,
     transactions_topic,
+    votes_topic,
 )
 from node.logs import Log
 from node.metrics import Metrics
@@ -30,10 +37,14 @@ from p2p.peers import Fault
 from wnsp.spectrum import BAND_COUNT
 
 SAVE_EVERY_S = 60.0
+BANS_GATHER_S = 0.05
+"""Bans that come together are saved together: a thousand sybils do not make the loop write a thousand files."""
 RECONCILE_EVERY_S = 5.0
 BLOCKS_MARGIN = 3
 """One peer may forward all blocks of the network, each lane twice, and half as much again."""
 BURST_SLOTS = 16
+VOTES_MARGIN = 2
+"""A vote of each validator a period, and as many double votes and votes that came late."""
 TRANSACTIONS_RATE = Rate(per_second=400, burst=1_600)
 """Tokens: one a message and one per started 16 KiB. 400 are 6 MiB/s in large batches."""
 BLOCKS_RATE = Rate(per_second=512, burst=2_048)
@@ -53,6 +64,7 @@ def guard_limits(params: Params, max_inbound: int) -> GuardLimits:
         gossip={
             blocks_topic(params.chain_id): Rate(per_slot * 1_000 / params.slot_ms, per_slot * BURST_SLOTS),
             transactions_topic(params.chain_id): TRANSACTIONS_RATE,
+            votes_topic(params.chain_id): _votes_rate(params),
         },
         requests={
             BLOCKS_PROTOCOL: BLOCKS_RATE,
@@ -60,10 +72,22 @@ def guard_limits(params: Params, max_inbound: int) -> GuardLimits:
             BODIES_PROTOCOL: BLOCKS_RATE,
             BLOCK_TRANSACTIONS_PROTOCOL: BLOCK_TRANSACTIONS_RATE,
             SYNC_PROTOCOL: SYNC_RATE,
+            PROOFS_PROTOCOL: BLOCKS_RATE,
+            SNAPSHOT_PROTOCOL: BLOCKS_RATE,
+            CHUNKS_PROTOCOL: BLOCKS_RATE,
+            WINDOW_PROTOCOL: BLOCKS_RATE,
             STATUS_PROTOCOL: STATUS_RATE,
         },
         max_inbound=max_inbound,
     )
+
+
+def _votes_rate(params: Params) -> Rate:
+    """Every validator votes in the same slot, so a period's votes come in one burst, through any one peer; half of a
+    sender's share of the burst is for forwarding that (`GuardedNetwork`)."""
+    most = params.staking.max_validators
+    period_s = params.period_slots * params.slot_ms / 1_000
+    return Rate(VOTES_MARGIN * most / period_s, 2 * VOTES_MARGIN * most)
 
 
 class PeerWatch:
@@ -128,6 +152,7 @@ async def save_bans(network: GuardedNetwork, directory: Path, log: Log, clock_s:
         while True:
             with trio.move_on_after(SAVE_EVERY_S):
                 await network.wait_for_ban()
+                await trio.sleep(BANS_GATHER_S)
             write_bans(network.bans(), clock_s(), directory, log)
     finally:
         write_bans(network.bans(), clock_s(), directory, log)

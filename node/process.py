@@ -3,8 +3,8 @@
 0    stopped by SIGTERM or SIGINT
 1    something that nobody foresaw; the traceback is on stderr
 70   our own data contradict each other (a defect, or a changed disk)
-76   two finalities contradict each other: a third of the stake broke the rules. Do not restart; compare with other operators
 74   the store: locked, damaged, full, or the disk failed
+76   two finalities contradict each other: a third of the stake broke the rules; do not restart, ask other operators
 78   configuration, genesis, keys, or an address that is taken
 128 + n   a second signal n, during shutdown: at once
 """

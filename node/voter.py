@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import trio
 
 from consensus.params import period_at, slot_start_ms
+from consensus.vote_errors import InvalidVote, VoteNotJudged, VoteTargetUnknown
 from consensus.vote_judging import VoteJudge
 from consensus.votes import VoteCore
 from consensus.voting import (
@@ -72,28 +73,37 @@ class Voter:
 
     async def run(self) -> None:
         """Vote until cancelled."""
-        params = self._chain.params
-        period = max(1, period_at(params, self._chain.now_slot()))
+        params, period = self._chain.params, self._present_period()
         while True:
-            await self._until(freeze_slot(params, period))
             bound: Bound | None = None
-            if self._chain.now_slot() <= freeze_slot(params, period):
+            freeze = freeze_slot(params, period)
+            if await self._came(freeze, period) and self._chain.now_slot() <= freeze:
                 bound = await self._workers.run_reader(lambda: freeze_bound(self._chain.store))
-            await self._until(vote_slot(params, period))
+            if not await self._came(vote_slot(params, period), period):
+                period = self._present_period()
+                self._log.warning("clock stepped back", slot=self._chain.now_slot(), next_vote_period=period)
+                continue
             if self._chain.now_slot() < vote_slot(params, period) + params.period_slots:
                 if self._synchroniser.may_propose:
                     await self._vote(period, bound)
                 else:
                     self._metrics.votes_cast.labels("synchronising").inc()
             # After a jump of the clock the periods in between are gone.
-            period = max(period + 1, period_at(params, self._chain.now_slot()))
+            period = max(period + 1, self._present_period())
 
-    async def _until(self, slot: int) -> None:
-        """Wait for the beginning of `slot`; not at all when it has come."""
+    def _present_period(self) -> int:
+        return max(1, period_at(self._chain.params, self._chain.now_slot()))
+
+    async def _came(self, slot: int, period: int) -> bool:
+        """Wait for the beginning of `slot`, not at all when it has come. False: the clock was set back to before the
+        period that precedes `period`, which will not come for long (R16)."""
         params = self._chain.params
         while self._chain.now_slot() < slot:
+            if self._present_period() < period - 1:
+                return False
             wait_ms = slot_start_ms(params, slot) - self._chain.now_ms()
             await trio.sleep(max(SHORTEST_SLEEP_S, min(wait_ms, params.slot_ms) / 1000))
+        return True
 
     async def _vote(self, period: int, bound: Bound | None) -> None:
         for index, key in self._own.at(period * self._chain.params.period_slots).items():
@@ -110,7 +120,13 @@ class Voter:
                 "no vote without going back behind our last source", period=period, validator=index
             )
             return
-        band = await self._workers.run_reader(lambda: self._judge.band_of(index, choice.target))
+        try:
+            band = await self._workers.run_reader(lambda: self._judge.band_of(index, choice.target))
+        except VoteTargetUnknown as error:
+            # A leader's chain whose set was never executed here: nobody who judges by it can count us yet.
+            self._metrics.votes_cast.labels("no_source").inc()
+            self._log.warning("vote could not be cast", period=period, validator=index, error=str(error))
+            return
         if band is None:
             return  # its stake counts in our chain's set, not in the one that this target is judged by
         core = VoteCore(index, band, choice.source, choice.target)
@@ -124,6 +140,13 @@ class Voter:
             self._log.warning("vote was not signed", period=period, validator=index, error=str(error))
             return
         voter.last_source, voter.last_target = choice.source.period, period
+        try:
+            await self._workers.run_reader(lambda: self._judge.check(vote, self._chain.now_slot()))
+        except (InvalidVote, VoteNotJudged) as error:
+            # A remote signer that signs with another key, or one so slow that nobody counts the vote any more.
+            self._metrics.votes_cast.labels("refused").inc()
+            self._log.error("own vote is not valid", period=period, validator=index, error=str(error))
+            return
         self._metrics.votes_cast.labels("cast").inc()
         self._log.debug(
             "vote cast",

@@ -39,9 +39,9 @@ class ParentRule(Enum):
     that the honest have just certified is left before any block carries their votes."""
     CERTIFICATE = "the branch that gossiped votes certify higher"
     """The protocol's rule (`consensus.certified_tip`): when the votes that a proposer has, counted in blocks or not,
-    certify a checkpoint above the justified one of its best tip, it builds on the best block of that checkpoint's chain and carries them. Only
-    complete certificates count, and only the proposer's own block depends on what it has heard; ORDER stays as it
-    is."""
+    certify a checkpoint above the justified one of its best tip, it builds on the best block of that checkpoint's
+    chain and carries them. Only complete certificates count, and only the proposer's own block depends on what it has
+    heard; ORDER stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ transition. It is what rewards, downtime and the epoch's randomness are made of.
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from ledger.onion import NO_REVEAL
 from ledger.rules import BlockContext
 from ledger.staking.records import (
     ACTIVITY_CODEC,
@@ -52,7 +53,8 @@ def note_activity(overlay: Overlay, merged: Iterable[MergedHeader], context: Blo
     for block in merged:
         if block.reveal:
             before = _of(overlay, found, block.proposer)
-            reveal = before.reveal or (block.reveal if block.epoch == context.epoch else b"")
+            counts = block.epoch == context.epoch and block.reveal != NO_REVEAL
+            reveal = before.reveal or (block.reveal if counts else b"")
             found[block.proposer] = Activity(before.blocks + block.blue, before.votes, reveal)
     for index in context.timely_votes:
         before = _of(overlay, found, index)

@@ -119,7 +119,7 @@ def slash(
             f"validator {index} is punished for its faults before epoch {record.slashed_through}",
         )
     penalties = _window(read_penalties(overlay), epoch, rules)
-    first = _first_exposed(offence_epoch, context)
+    first = _first_exposed(offence_epoch, context, epoch)
     stake = _exposed_units(overlay, record, first, epoch)
     _, all_stake = read_epoch(overlay)
     share = penalty_ppm(stake + sum(one.stake_units for one in penalties), all_stake)
@@ -147,7 +147,7 @@ def raise_penalties(overlay: Overlay, change: EpochChange) -> None:
     """The step `penalties`: after an epoch with slashes all of the window pay the share that it has now."""
     rules, epoch = change.context.staking, change.closing_epoch
     before = read_penalties(overlay)
-    penalties = list(_window(before, change.context.epoch, rules))
+    penalties = list(before)
     if any(one.epoch >= epoch for one in before):
         share = penalty_ppm(sum(one.stake_units for one in before), read_epoch(overlay)[1])
         for place, one in enumerate(penalties):
@@ -155,13 +155,14 @@ def raise_penalties(overlay: Overlay, change: EpochChange) -> None:
             record = read_validator(overlay, one.index)
             if due <= 0 or record is None:
                 continue
-            first = _first_exposed(one.offence_epoch, change.context)
+            first = _first_exposed(one.offence_epoch, change.context, epoch)
             record, taken = _take(overlay, record, due, first, epoch)
             _pay_out(overlay, taken, taken)
             write_validator(overlay, record)
             penalties[place] = msgspec.structs.replace(one, taken_units=one.taken_units + taken)
-    if tuple(penalties) != before:
-        _write_penalties(overlay, tuple(penalties))
+    left = _window(tuple(penalties), change.context.epoch, rules)
+    if left != before:
+        _write_penalties(overlay, left)
 
 
 def _window(penalties: tuple[Penalty, ...], epoch: int, rules: StakingRules) -> tuple[Penalty, ...]:
@@ -182,11 +183,11 @@ def _pay_out(overlay: Overlay, taken: int, reserve: int) -> None:
     overlay.credit(_RESERVE_ADDRESS, reserve)
 
 
-def _first_exposed(offence_epoch: int, context: BlockContext) -> int:
+def _first_exposed(offence_epoch: int, context: BlockContext, epoch: int) -> int:
     """The first epoch whose unbonding pool stood behind an offence: schedules lag by the activation delay, and while
     finality stands still they count what was there when it stopped."""
     lagging = min(offence_epoch - context.staking.activation_delay_epochs, context.finalised_epoch)
-    return max(0, lagging, context.epoch - MAX_EXPOSED_EPOCHS)
+    return max(0, lagging, epoch - MAX_EXPOSED_EPOCHS)
 
 
 def _exposed_pools(overlay: Overlay, index: int, first: int, epoch: int) -> list[tuple[int, UnbondingPool]]:

@@ -37,6 +37,8 @@ FAIL_POINTS: Mapping[str, str] = {
     "vote_publish_after": "an own vote was given to the network",
     "pruning_slice_before": "a slice of pruning is chosen, nothing of it is deleted",
     "pruning_slice_after": "a slice of pruning is deleted and synced",
+    "snapshot_chunk_before": "a chunk of a snapshot, or a page of its window, is verified, nothing of it is written",
+    "snapshot_chunk_after": "it is written and synced, the import does not know",
     "repair_copy_before": "a damaged store is locked for its repair, nothing is copied",
     "repair_copy_after": "the copy is whole and synced, the store is untouched",
     "repair_cut_after": "a file of the store was cut back and synced, others may follow",

@@ -3,6 +3,7 @@
 The asker's locator goes no deeper than its finalised checkpoint: a chain without that has nothing for it.
 """
 
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -66,6 +67,8 @@ class PlanAsker:
     workers: Workers
     floor: FinalityFloor
     report: Report
+    found_fork: Callable[[PeerId], None]
+    """Told of a peer whose chain leaves ours below the finalised checkpoint."""
 
     async def ask(self, peer: PeerId, resume: tuple[bytes, ...], mark: tuple[AntipastMark, ...]) -> SyncReply:
         """What we lack of the peer's blocks, from `resume` and `mark` of its last plan on, or from our own chain.
@@ -86,6 +89,7 @@ class PlanAsker:
         if floor.slot and (reply.common,) != resume:
             index = index_on_chain(self.chain.store, reply.common)
             if index is None or index < floor.chain_index:
+                self.found_fork(peer)
                 raise PeerServedJunk(
                     peer,
                     f"a chain that leaves ours below the finalised slot {floor.slot}, at "

@@ -50,6 +50,8 @@ class SyncParts:
     floor: FinalityFloor
     sources: SyncSources
     report: Report
+    found_fork: Callable[[PeerId], None]
+    """As `plans.PlanAsker`."""
 
 
 class SyncSession:
@@ -70,7 +72,7 @@ class SyncSession:
         self._progress = progress
         chain, network, workers = parts.chain, parts.network, parts.workers
         self._window = SyncWindow(parts.writer, chain.params)
-        asker = PlanAsker(chain, network, workers, parts.floor, parts.report)
+        asker = PlanAsker(chain, network, workers, parts.floor, parts.report, parts.found_fork)
         self._headers = HeaderStage(
             chain,
             parts.writer,

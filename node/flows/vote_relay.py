@@ -32,6 +32,9 @@ from p2p.peers import Fault
 MAX_WAITING_VOTES = 4_096
 """Votes whose target is not known yet: four periods of 1,000 validators, 1 MiB."""
 
+MAX_WAITING_OF_A_VALIDATOR = 8
+"""Of these: its votes and double votes for the periods that count. More only somebody hostile has."""
+
 OFFERED_PERIODS = 2
 """Periods before the present one whose votes a block may carry (consensus.md; reliability.md N12)."""
 
@@ -129,7 +132,8 @@ class VoteRelay:
         try:
             await self._check(vote)
         except VoteTargetUnknown:
-            self._wait(vote)
+            if await self._workers.run_reader(lambda: self._judge.is_worth_keeping(vote)):
+                self._wait(vote)
             return Verdict.IGNORE
         except VoteNotJudged as error:
             self._log.debug("vote dropped", peer=peer, rule=error.code, error=str(error))
@@ -166,23 +170,41 @@ class VoteRelay:
     # ---- waiting
 
     def _wait(self, vote: Vote) -> None:
-        self._waiting[vote_id(vote)] = vote
+        key = vote_id(vote)
+        if key in self._waiting:
+            return
+        own = [one for one, other in self._waiting.items() if other.validator == vote.validator]
+        for one in own[: max(0, len(own) + 1 - MAX_WAITING_OF_A_VALIDATOR)]:
+            del self._waiting[one]
+        self._waiting[key] = vote
         while len(self._waiting) > MAX_WAITING_VOTES:
             self._waiting.popitem(last=False)
 
     async def _judge_waiting(self) -> None:
         """Look again at votes whose target may be known now, and pass on those that are good."""
-        for key, vote in list(self._waiting.items()):
-            try:
-                await self._check(vote)
-            except VoteTargetUnknown:
-                continue
-            except (VoteNotJudged, InvalidVote):
-                self._waiting.pop(key, None)
+        if not self._waiting:
+            return
+        waiting, now_slot = list(self._waiting.items()), self._chain.now_slot()
+        # All in one trip to a thread: there may be thousands, and this comes with every block.
+        judged = await self._workers.run_reader(
+            lambda: [(key, vote, self._outcome(vote, now_slot)) for key, vote in waiting]
+        )
+        for key, vote, is_good in judged:
+            if is_good is None:
                 continue
             self._waiting.pop(key, None)
-            if not self._is_known(vote) and self._take(vote):
+            if is_good and not self._is_known(vote) and self._take(vote):
                 await self._send(vote)
+
+    def _outcome(self, vote: Vote, now_slot: int) -> bool | None:
+        """Whether a vote is good; None while its target is unknown. In any thread."""
+        try:
+            self._judge.check(vote, now_slot)
+        except VoteTargetUnknown:
+            return None
+        except (VoteNotJudged, InvalidVote):
+            return False
+        return True
 
     async def _send(self, vote: Vote) -> None:
         with trio.move_on_after(PUBLISH_TIMEOUT_S) as patience:

@@ -106,6 +106,10 @@ class DoppelgangerWatch:
         if new:
             self._begin(now_slot, now_s)
 
+    def is_tracked(self, public_key: bytes) -> bool:
+        """Whether the wait covers this key: a remote signer may come back with keys that were not watched for."""
+        return public_key in self._keys
+
     def observed_block(self, public_key: bytes, slot: int, block_id: bytes) -> Sighting | None:
         """A block whose signature by `public_key` is verified. The sighting, when it is the first one."""
         key = self._keys.get(public_key)

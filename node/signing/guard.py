@@ -21,7 +21,13 @@ from node.env import Workers
 from node.logs import Log
 from node.metrics import Metrics
 from node.signing.doppelganger import DoppelgangerWatch, Sighting
-from node.signing.errors import AlreadySigned, DoppelgangerSeen, SignerUnavailable, SigningRefused
+from node.signing.errors import (
+    AlreadySigned,
+    DoppelgangerSeen,
+    DoppelgangerWait,
+    SignerUnavailable,
+    SigningRefused,
+)
 from node.signing.signer import Signer, vote_signing_root
 
 PROBE_EVERY_S: Final = 2.0
@@ -90,7 +96,7 @@ class SigningGuard:
 
     def refusal(self, public_key: bytes, slot: int) -> SigningRefused | None:
         """Why a block of `slot` would not be signed, as far as is known without asking the signer; None: it may be."""
-        refusal = self._refusal()
+        refusal = self._refusal_of(public_key)
         if refusal is not None:
             return refusal
         last = self._signed_up_to.get(public_key, 0)
@@ -98,7 +104,7 @@ class SigningGuard:
 
     async def sign_block(self, public_key: bytes, core: HeaderCore) -> Header:
         """As `Signer.sign_block`, and `DoppelgangerWait`, `DoppelgangerSeen`."""
-        self._require_allowed()
+        self._require_allowed(public_key)
         try:
             header = await self._workers.run_signer(lambda: self._signer.sign_block(public_key, core))
         except AlreadySigned as error:
@@ -109,12 +115,12 @@ class SigningGuard:
             raise
         self._note_last(public_key, core.slot)
         self._watch.signed_block(public_key, core.slot, header_id(header))
-        self._require_allowed()
+        self._require_allowed(public_key)
         return header
 
     async def sign_vote(self, public_key: bytes, core: VoteCore) -> Vote:
         """As `Signer.sign_vote`, and `DoppelgangerWait`, `DoppelgangerSeen`."""
-        self._require_allowed()
+        self._require_allowed(public_key)
         try:
             vote = await self._workers.run_signer(lambda: self._signer.sign_vote(public_key, core))
         except SignerUnavailable as error:
@@ -122,7 +128,7 @@ class SigningGuard:
             raise
         root = vote_signing_root(core, self._params.genesis_hash)
         self._watch.signed_vote(public_key, core.target.period, root)
-        self._require_allowed()
+        self._require_allowed(public_key)
         return vote
 
     async def reveal(self, public_key: bytes, generation: int, layers: int) -> bytes:
@@ -167,8 +173,15 @@ class SigningGuard:
     def _refusal(self) -> SigningRefused | None:
         return self._watch.refusal(self._now_slot(), trio.current_time())
 
-    def _require_allowed(self) -> None:
+    def _refusal_of(self, public_key: bytes) -> SigningRefused | None:
+        """As `_refusal`; and a key that came with a reconnection is watched for before it signs (L22)."""
         refusal = self._refusal()
+        if refusal is None and not self._watch.is_tracked(public_key):
+            return DoppelgangerWait(self._watch.wait_slots)
+        return refusal
+
+    def _require_allowed(self, public_key: bytes) -> None:
+        refusal = self._refusal_of(public_key)
         if refusal is not None:
             raise refusal
 

@@ -131,6 +131,7 @@ async def live_node(
     log: Lines | None = None,
     signer_socket: str = "",
     workers: Workers | None = None,
+    checkpoint: str = "",
 ) -> AsyncIterator[NodeHandle]:
     """The node, running; leaving the block shuts it down in order. `keys`: the validators that it proposes for."""
     kept = KeptStores() if stores is None else stores
@@ -154,6 +155,7 @@ async def live_node(
         bootstrap=tuple(bootstrap),
         rpc_port=-1,
         metrics_port=-1,
+        checkpoint=checkpoint,
     )
 
     async def run(task_status: trio.TaskStatus[NodeHandle]) -> None:

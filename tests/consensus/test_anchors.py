@@ -1,5 +1,6 @@
 """Anchors: by whose schedule a block is judged, through finality, its stalls, and changes of the set."""
 
+from dataclasses import replace
 from random import Random
 
 import msgspec
@@ -28,7 +29,7 @@ from consensus.stores import read_epoch_snapshot, read_finality
 from ledger.addresses import address_of
 from ledger.amounts import UNITS_PER_NXT
 from ledger.keys import KeyPair
-from ledger.onion import onion_layer, onion_secret
+from ledger.onion import MAX_ONION_LAYERS, MAX_ONION_STEPS, NO_REVEAL, onion_layer, onion_secret
 from ledger.staking.snapshot import read_snapshot
 from ledger.staking.validator_kinds import (
     KEY_ROTATE,
@@ -266,6 +267,29 @@ def test_a_template_refuses_a_wrong_reveal_and_goes_on() -> None:
     with pytest.raises(RevealWrong):
         engine.build_block(1, 0, proposer, reveal=bytes(32))
     assert engine.build_block(1, 0, proposer, reveal=CHAIN.reveal(proposer, 1)).core.slot == 1
+
+
+def test_a_chain_that_stood_still_for_longer_than_onions_are_checked_goes_on_without_reveals() -> None:
+    """Renewing takes a block: if none could be made, stopping a devnet for two days would end it."""
+    engine = new_engine(CHAIN)
+    last = engine.head.id
+    for slot in (EPOCH * (MAX_ONION_STEPS + 1), EPOCH * (MAX_ONION_STEPS + 2)):
+        proposer = engine.schedule.of_slot(slot).proposer(slot, 0)
+        assert proposer is not None
+        with pytest.raises(RevealWrong):
+            engine.build_block(slot, 0, proposer, reveal=CHAIN.reveal(proposer, slot))
+        unsigned = engine.build_block(slot, 0, proposer, reveal=NO_REVEAL)
+        engine.process_block(engine.prepare_decoded(unsigned.sign(CHAIN.keys[proposer]), slot))
+        assert engine.head.id != last
+        last = engine.head.id
+
+
+def test_an_onion_reaches_as_far_as_it_has_layers_and_can_be_checked() -> None:
+    validator = CHAIN.schedule.validators.validators[0]
+    thin = replace(validator, onion_epoch=10, onion_layers=5)
+    assert [epoch for epoch in range(20) if thin.reveals_in(epoch)] == list(range(10, 16))
+    thick = replace(validator, onion_layers=MAX_ONION_LAYERS)
+    assert [thick.reveals_in(MAX_ONION_STEPS + more) for more in (0, 1)] == [True, False]
 
 
 def test_the_hashes_of_a_reveal_are_done_once() -> None:

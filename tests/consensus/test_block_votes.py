@@ -30,6 +30,7 @@ from consensus.vote_errors import (
 from consensus.vote_judging import VoteJudge
 from consensus.vote_validation import VerifiedVotes
 from consensus.votes import MAX_BLOCK_VOTES, Checkpoint, Vote, VoteCore, sign_vote, vote_core, votes_root
+from ledger.storage.store import Store
 
 CHAIN = found_chain(6)
 SLOT = 19
@@ -236,6 +237,34 @@ def test_gossip_knows_sources_that_were_justified_and_others_on_the_chain() -> N
     judge = judge_of(life.engine)
     for source in range(4):
         judge.check(life.vote(0, life.checkpoint(source), life.checkpoint(5)), 43)
+
+
+class CountedReads:
+    """A store that counts what is read of it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.reads = 0
+
+    def get(self, key: bytes) -> bytes | None:
+        self.reads += 1
+        return self._store.get(key)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+
+def test_gossip_walks_no_long_way_for_a_source_that_can_never_count() -> None:
+    """A validator can sign as many votes with old sources as it likes; each would be a walk down the whole chain."""
+    life = Life(CHAIN)
+    life.live(160, bands=(0,), voters=())
+    store = CountedReads(life.engine.stores.store)
+    judge = VoteJudge(store, CHAIN.params, life.engine.schedule, life.engine.genesis_id, VerifiedVotes())  # type: ignore[arg-type]
+    judge.check(life.vote(0, life.checkpoint(19), life.checkpoint(20)), 163)
+    store.reads = 0
+    with pytest.raises(VoteSourceWrong):
+        judge.check(life.vote(0, life.checkpoint(2), life.checkpoint(20)), 163)
+    assert store.reads < 12
 
 
 # Templates

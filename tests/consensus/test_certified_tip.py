@@ -58,6 +58,15 @@ def test_a_certificate_for_the_other_branch_is_built_on_and_carried() -> None:
     assert made.votes == votes
 
 
+def test_a_block_with_a_false_state_on_top_of_the_certified_branch_does_not_keep_proposers_away() -> None:
+    shop, tip, _ = forked()
+    votes = votes_for(shop, tip, 6)
+    shop.make("bad", [tip], slot=21, band=3, state_root=bytes(32))
+    made = template(shop.engine, votes, SLOT + 1)
+    assert made.core.parents == (shop.id(tip),)
+    assert made.votes == votes
+
+
 def test_fewer_votes_than_a_quorum_move_nobody() -> None:
     shop, tip, best = forked()
     made = template(shop.engine, votes_for(shop, tip, 4))

@@ -50,6 +50,20 @@ def test_L7_both_orders_of_arrival_find_the_conflict() -> None:
         assert list(pool.take_conflicts()) == []
 
 
+def test_L7_further_double_votes_for_a_period_are_no_news() -> None:
+    """An offender can sign thousands: were each one a conflict, everybody would forward them all."""
+    pool = VotePool()
+    pool.add(vote(1, 2, 3))
+    pool.add(vote(1, 2, 3, fork=1))
+    assert len(list(pool.take_conflicts())) == 1
+    for fork in range(2, 20):
+        assert not pool.add(vote(1, 2, 3, fork=fork))
+        assert list(pool.take_conflicts()) == []
+    pool.add(vote(1, 3, 4))
+    pool.add(vote(1, 3, 4, fork=1))
+    assert len(list(pool.take_conflicts())) == 1
+
+
 def test_the_first_vote_for_a_period_stays_and_is_new_once() -> None:
     pool = VotePool()
     assert pool.add(vote(1, 2, 3))

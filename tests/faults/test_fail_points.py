@@ -44,6 +44,8 @@ DIED_AT_ELSEWHERE = {
     "repair_cut_after": "tests/faults/test_repair.py",
     "pruning_slice_before": "tests/faults/test_pruning_faults.py",
     "pruning_slice_after": "tests/faults/test_pruning_faults.py",
+    "snapshot_chunk_before": "tests/faults/test_import_faults.py",
+    "snapshot_chunk_after": "tests/faults/test_import_faults.py",
 }
 """Points that a young node does not pass: the test that dies there."""
 

@@ -23,6 +23,7 @@ from ledger.keys import KeyPair
 from ledger.transactions import SignedTransaction
 from node.chain_writer import ChainWriterClosed
 from node.daemon import NodeHandle
+from node.services import Services
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +81,22 @@ class HostileKeys:
             while True:
                 last = slot = await self._next_slot(handle, last)
                 self._let_go(slot)
+                accusation = await self._accusation(services, slot)
                 for band, index in services.schedule.of_slot(slot).lanes_of(self.keys, slot):
-                    await blocks.take_lane(slot, band, index)
+                    await blocks.take_lane(slot, band, index, accusation)
                 period = period_at(services.params, slot)
                 if period > 0 and slot == vote_slot(services.params, period):
                     votes.take_period(period)
-                if FaultKind.FALSE_EVIDENCE in self._strategies:
-                    made = await false_evidence(services, self.account, next(iter(self.keys.values())), slot)
-                    outcome = (await services.submit_transactions([made.raw]))[0]
-                    if isinstance(outcome, SignedTransaction):
-                        self.note(FaultKind.FALSE_EVIDENCE)
         except ChainWriterClosed:
             return
+
+    async def _accusation(self, services: Services, slot: int) -> SignedTransaction | None:
+        """Evidence that is none, given to the node's own mempool too, from which honest blocks would take it."""
+        if FaultKind.FALSE_EVIDENCE not in self._strategies:
+            return None
+        made = await false_evidence(services, self.account, next(iter(self.keys.values())), slot)
+        await services.submit_transactions([made.raw])
+        return made
 
     # ---- what blocks and votes ask of their holder
 

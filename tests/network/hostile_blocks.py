@@ -50,8 +50,8 @@ class HostileBlocks:
         self._services = services
         self._topic = blocks_topic(services.params.chain_id)
 
-    async def take_lane(self, slot: int, band: int, index: int) -> None:
-        """A lane of ours has come."""
+    async def take_lane(self, slot: int, band: int, index: int, accusation: SignedTransaction | None) -> None:
+        """A lane of ours has come. `accusation` is for a body: an honest template carries nothing that would fail."""
         holder = self._holder
         act = holder.strategy(BLOCK_ACTS)
         if act is FaultKind.SILENT_LANE:
@@ -78,6 +78,10 @@ class HostileBlocks:
             case FaultKind.JUNK_BLOCK:
                 holder.note(act)
                 self._tell(self._junk(block, index), self._everybody())
+            case _ if accusation is not None:
+                holder.note(FaultKind.FALSE_EVIDENCE)
+                body = (accusation.raw,)
+                await self._give(self._changed(block, index, body, body_root=body_root(body)))
             case _:
                 await self._give(block)
 

@@ -145,7 +145,7 @@ async def false_evidence(services: Services, account: KeyPair, key: KeyPair, slo
     return sign_transaction(
         account,
         services.rules,
-        nonce=services.mempool.next_nonce(address, state),
+        nonce=state.nonce,
         expiry_slot=EXPIRY_SLOT,
         fee=None,
         kind=kind,

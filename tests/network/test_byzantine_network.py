@@ -19,6 +19,7 @@ from consensus.errors import FinalityConflict
 from consensus.evidence import Evidence
 from consensus.finality_proofs import read_conflict
 from consensus.schedule import schedule_from_genesis
+from consensus.stores import index_on_chain
 from ledger.addresses import address_of
 from ledger.execution import FAILED
 from ledger.staking.slashing import read_validator
@@ -139,6 +140,27 @@ def test_L6_L7_provable_faults_are_punished_within_two_epochs_and_only_theirs(
         assert all(0 <= imposed - offended <= 2 for offended, imposed in slashes)
 
 
+def test_L6_an_equivocation_is_punished_though_every_node_restarts_before_it_is_reported(
+    record_property: Record,
+) -> None:
+    found: dict[int, list[tuple[int, int]]] = {}
+    guilty: set[int] = set()
+
+    async def look(simulation: Simulation) -> None:
+        found.update(punishments(simulation))
+        guilty.update(offence.validator for offence in simulation.offences)
+
+    faults = (
+        Fault(FaultKind.EQUIVOCATE, 7.5, 2.0, (2,)),
+        Fault(FaultKind.BLACKOUT, 9.6, 1.0),
+    )
+    report = run(
+        replace(acts(FaultKind.EQUIVOCATE, seconds=20), seed=41, faults=faults), record_property, after=look
+    )
+    assert report.faults[FaultKind.CRASH_DROPPED] == 3
+    assert guilty and set(found) == guilty
+
+
 def test_L8_false_evidence_costs_its_sender_the_fee_and_hurts_nobody(record_property: Record) -> None:
     paid: list[int] = []
 
@@ -222,14 +244,16 @@ TWO_FINALITIES = Scenario(
     held=((0, 1, 2), HOSTILE, (3, 4, 5), HOSTILE),
     byzantine_validators=6,
     wire=CALM,
-    faults=(Fault(FaultKind.SPLIT, 0.0, 99.0, (0, 1)),),
+    faults=(Fault(FaultKind.SPLIT, 0.0, 37.0, (0, 1)),),
     may_halt=True,
     ends_agreed=False,
 )
 """Half of the stake signs on both sides of a partition, by two honest nodes with the same keys."""
 
 
-def test_L14_who_sees_two_final_chains_halts_and_keeps_both_proofs(record_property: Record) -> None:
+def test_L14_who_sees_two_final_chains_halts_with_both_proofs_and_nobody_ever_switches(
+    record_property: Record,
+) -> None:
     async def both_final(simulation: Simulation) -> None:
         await trio.sleep(36)
         sides = [simulation.nodes[0].handle, simulation.nodes[2].handle]
@@ -246,21 +270,35 @@ def test_L14_who_sees_two_final_chains_halts_and_keeps_both_proofs(record_proper
         assert conflict.ours.checkpoint == known
         assert conflict.theirs.checkpoint.block_id != known.block_id
         assert all(len(proof.certificates) == 2 for proof in (conflict.ours, conflict.theirs))
+        honest = [simulation.nodes[number] for number in (0, 2)]
+        with trio.fail_after(60):
+            while all(node.halted is None for node in honest):
+                await trio.sleep(1)  # noqa: ASYNC110
+        # The partition is over. Whoever still runs has not left its final checkpoint, whatever it hears.
+        for number, final in zip((0, 2), finals, strict=True):
+            handle = simulation.nodes[number].handle
+            if handle is None:
+                assert simulation.nodes[number].halted is not None
+            else:
+                assert index_on_chain(handle.services.store, final.block_id) is not None
 
     report = run_scenario(TWO_FINALITIES, script=both_final)
     record_property("faults of real nodes", report.counted_faults)
 
 
 def test_the_harness_notices_an_honest_node_that_signs_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The checks must be able to fail: without slashing protection a power cut of the signer's disk, or another clock,
-    makes honest nodes vote twice."""
+    """The checks must be able to fail: without slashing protection a node that comes back with an older clock signs the
+    same slots again."""
     monkeypatch.setattr(SigningProtection, "claim_block", lambda *_: None)
     monkeypatch.setattr(SigningProtection, "claim_vote", lambda *_: None)
     scenario = Scenario(
         seed=16,
         virtual_seconds=24,
         wire=CALM,
-        faults=tuple(Fault(FaultKind.CLOCK_STEP, at_s, 3.0, (0,), -6_000) for at_s in (9, 13, 17)),
+        faults=(
+            Fault(FaultKind.CLOCK_STEP, 12.5, 9.0, (0,), -6_000),
+            Fault(FaultKind.CRASH_KEPT, 13, 0.5, (0,)),
+        ),
     )
     with pytest.raises(RunFailed, match="honest validator"):
         run_scenario(scenario)

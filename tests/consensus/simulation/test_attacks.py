@@ -5,6 +5,7 @@ NEXUS_SIM_SEEDS (default 100): runs of the test over all strategies; the others 
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 
@@ -56,7 +57,7 @@ def share_finalised_in_attack(strategy: str, rules: ProtocolRules) -> float:
 
 @pytest.mark.parametrize("batch", range(4))
 def test_just_under_a_third_of_the_stake_cannot_break_safety_nor_stop_finality_for_longer_than_it_attacks(
-    batch: int,
+    batch: int, record_property: Callable[[str, object], None]
 ) -> None:
     names = sorted(STRATEGIES)
     faults: Counter[str] = Counter()
@@ -70,6 +71,7 @@ def test_just_under_a_third_of_the_stake_cannot_break_safety_nor_stop_finality_f
         assert report.periods_finalised >= live, (strategy, size, seed)
         faults += report.faults
     assert sum(faults.values()) > 10 * SEEDS / 4
+    record_property("faults of models", sum(faults.values()))
 
 
 def test_crashes_partitions_and_changing_strategies_together_break_nothing() -> None:

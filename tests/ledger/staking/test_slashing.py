@@ -221,6 +221,16 @@ def test_those_who_fail_together_pay_more_and_the_first_as_much_as_the_last(chai
     assert chain.faults() == ()
 
 
+def test_epochs_without_a_chain_block_spare_no_conspirator(chain: StakingChain) -> None:
+    """The transition that follows a standstill comes after the window; what is due is due all the same."""
+    for index in range(5):
+        punish(chain, index)
+    chain.go_to(chain.staking.evidence_epochs + 2)
+    assert [chain.validator(index).self_stake_units for index in range(6)] == [500 * NXT] * 5 + [1_000 * NXT]
+    assert read_penalties(chain.reader) == ()
+    assert chain.faults() == ()
+
+
 def test_a_third_slashed_in_one_window_loses_everything() -> None:
     chain = StakingChain(30)
     for index in range(10):

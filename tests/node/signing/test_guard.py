@@ -12,6 +12,7 @@ from builders.live_node import Lines, WallClock, clock_at
 from builders.signing import block_core, vote_from
 
 from consensus.blocks import Header, header_id
+from ledger.keys import KeyPair
 from ledger.storage.memory import MemoryStore
 from node.env import InlineWorkers
 from node.metrics import Metrics
@@ -185,3 +186,38 @@ async def test_our_validators_are_those_whose_keys_we_hold(node: Node, autojump_
     assert OwnValidators(CHAIN.schedule, None).at(START) == {}
     other = OwnValidators(found_chain(2, network="fast", chain_id="other").schedule, node.guard)
     assert other.indices(START) == () and other.strangers(START) == (KEY.public_key,)
+
+
+class GrowingSigner(LocalSigner):
+    """A signer that is found to hold another key between two probes, as a remote one that was restarted."""
+
+    def take(self, key: KeyPair) -> None:
+        self._keys[key.public_key] = key
+
+
+async def test_L22_a_key_that_the_signer_came_back_with_is_watched_for_before_it_signs(
+    autojump_clock: object,
+) -> None:
+    node, late = Node(), CHAIN.keys[3]
+    signer = GrowingSigner([KEY], node.protection)
+    node.guard = SigningGuard(
+        signer,
+        CHAIN.params,
+        node.workers,
+        now_ms=node.clock,
+        metrics=node.metrics,
+        log=node.log,  # type: ignore[arg-type]
+    )
+    await node.guard.refresh()
+    await trio.sleep(WAIT_S + 1)
+    signer.take(late)
+    slot = START + WAIT_SLOTS + 5
+    assert isinstance(node.guard.refusal(late.public_key, slot), DoppelgangerWait)
+    with pytest.raises(DoppelgangerWait):
+        await node.guard.sign_block(late.public_key, block_core(slot))
+    with pytest.raises(DoppelgangerWait):
+        await node.guard.sign_vote(late.public_key, vote_from(1, 2))
+    assert node.protection.last_block(late.public_key) is None
+    await node.guard.refresh()
+    await trio.sleep(WAIT_S + 1)
+    await node.guard.sign_block(late.public_key, block_core(slot + 2 * WAIT_SLOTS))

@@ -272,8 +272,8 @@ def test_L14_who_sees_two_final_chains_halts_with_both_proofs_and_nobody_ever_sw
         assert all(len(proof.certificates) == 2 for proof in (conflict.ours, conflict.theirs))
         honest = [simulation.nodes[number] for number in (0, 2)]
         with trio.fail_after(60):
-            while all(node.halted is None for node in honest):
-                await trio.sleep(1)  # noqa: ASYNC110
+            while all(node.halted is None for node in honest):  # noqa: ASYNC110
+                await trio.sleep(1)
         # The partition is over. Whoever still runs has not left its final checkpoint, whatever it hears.
         for number, final in zip((0, 2), finals, strict=True):
             handle = simulation.nodes[number].handle

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 DEFAULT_DIR = ".devnet"
 DIR_VARIABLE = "NEXUS_DIR"
+DEFAULT_TIMEOUT_S = 30.0
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +45,11 @@ def add_client_options(parser: argparse.ArgumentParser) -> None:
         "--node", type=int, metavar="N", help="the devnet's node number, from 1 (default: the first alive)"
     )
     parser.add_argument(
-        "--timeout", type=float, default=30.0, metavar="SECONDS", help="how long to wait (default 30)"
+        "--timeout",
+        type=float,
+        default=DEFAULT_TIMEOUT_S,
+        metavar="SECONDS",
+        help="how long to wait (default 30)",
     )
 
 

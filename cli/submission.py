@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from cli.connection import Caller, chain_rules_of
+from cli.connection import DEFAULT_TIMEOUT_S, Caller, chain_rules_of
 from cli.exits import CommandFailed, ExitCode
 
 TYPE_CHECKING = False  # importing typing costs a third of bare Python's start
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 EXPIRY_SLOTS = 600
 """How long a transaction made here may wait for a block."""
+FINAL_SLOTS = 60
+"""Twice what a healthy network needs: how long `--wait final` waits where no --timeout says otherwise."""
 POLL_S = 0.1
+UNKNOWN_S = 5.0
+"""While a reorganisation moves a transaction back to the mempool, a node may know of it in neither place."""
 
 
 def add_sending_options(parser: argparse.ArgumentParser) -> None:
@@ -79,7 +83,10 @@ def submit(options: argparse.Namespace, node: Caller, key: KeyPair, kind: Kind, 
         raise CommandFailed(ExitCode.USAGE, str(error)) from None
     result = node.call("tx_submit", raw=transaction.raw.hex())
     if options.wait:
-        result = await_outcome(node, transaction.id.hex(), options.timeout, final=options.wait == "final")
+        final, timeout_s = options.wait == "final", options.timeout
+        if final and timeout_s == DEFAULT_TIMEOUT_S:
+            timeout_s = max(timeout_s, FINAL_SLOTS * int(info["slot_ms"]) / 1000)
+        result = await_outcome(node, transaction.id.hex(), timeout_s, final=final)
     return {**result, "fee": str(transaction.body.fee)}
 
 
@@ -91,11 +98,14 @@ def await_outcome(node: Caller, transaction_id: str, timeout_s: float, *, final:
     from time import monotonic, sleep
 
     deadline = monotonic() + timeout_s
+    known_at = monotonic()
     while True:
         status = node.call("tx_status", id=transaction_id)
         if status["status"] == "accepted" and (status["final"] or not final):
             return status
-        if status["status"] in ("failed", "rejected", "unknown"):
+        if status["status"] != "unknown":
+            known_at = monotonic()
+        if status["status"] in ("failed", "rejected") or monotonic() - known_at > UNKNOWN_S:
             raise CommandFailed(
                 ExitCode.REJECTED, f"transaction {transaction_id}: {status['status']}, {status.get('reason')}"
             )

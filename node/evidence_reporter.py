@@ -158,9 +158,8 @@ class EvidenceReporter:
                     break  # one at a time: the next one's nonce follows
 
     async def _report(self, key: bytes, case: _Case, slot: int) -> None:
-        case.attempts += 1
         case.due_slot = slot + RETRY_SLOTS
-        if case.attempts > MAX_ATTEMPTS:
+        if case.attempts == MAX_ATTEMPTS:
             self._cases.pop(key, None)
             self._log.warning(
                 "evidence was not accepted", validator=offender(case.evidence), attempts=MAX_ATTEMPTS
@@ -176,6 +175,7 @@ class EvidenceReporter:
                 balance_units=account.balance,
             )
             return
+        case.attempts += 1
         try:
             transaction = self._signed(case.evidence, self._mempool.next_nonce(self._address, account), slot)
         except LedgerError as error:

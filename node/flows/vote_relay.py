@@ -90,8 +90,10 @@ class VoteRelay:
                 except trio.EndOfChannel:
                     return
                 if isinstance(update, ChainUpdate):
+                    recent = self._chain.now_slot() - (OFFERED_PERIODS + 1) * self._chain.params.period_slots
                     for event in update.events:
-                        if isinstance(event, BlockAdded):
+                        # What a node catches up with was judged, and punished, long ago.
+                        if isinstance(event, BlockAdded) and event.slot >= recent:
                             self._take_carried(event.block_id)
                 await self._judge_waiting()
 

@@ -5,9 +5,11 @@ from typing import Any
 from consensus.stores import index_on_chain, read_block, read_finality_status, read_header
 from ledger.addresses import encode_address
 from ledger.execution import APPLIED, FAILED
+from ledger.registry import KindRegistry
 from ledger.storage.state_store import LedgerStore
 from ledger.storage.store import Reader
 from ledger.transactions import SignedTransaction, decode_transaction
+from ledger.transactions import transaction_id as id_of
 from node.rpc.groups import Method, MethodGroup
 from node.rpc.protocol import NOT_FOUND, REJECTED, RpcError, pruned
 from node.rpc.schema import ById, Params, Submit, SubmitBatch
@@ -69,12 +71,8 @@ class TransactionMethods(MethodGroup):
         transaction = self.services.mempool.get(transaction_id)
         if transaction is None and "carrier" in status:
             carrier = bytes.fromhex(str(status["carrier"]))
-            raws = await self.read(lambda reader: _body(reader, carrier))
-            for raw in raws:
-                candidate = decode_transaction(raw, self.services.registry)
-                if candidate.id == transaction_id:
-                    transaction = candidate
-                    break
+            registry = self.services.registry
+            transaction = await self.read(lambda reader: _carried(reader, carrier, transaction_id, registry))
         if transaction is None and "carrier" in status:
             raise pruned(f"transaction {params.id}", self.services.chain_writer.base.slot)
         if transaction is None:
@@ -109,9 +107,14 @@ class TransactionMethods(MethodGroup):
         }
 
 
-def _body(reader: Reader, block_id: bytes) -> tuple[bytes, ...]:
+def _carried(
+    reader: Reader, block_id: bytes, wanted: bytes, registry: KindRegistry
+) -> SignedTransaction | None:
+    """The transaction of a block, by id; thousands stand beside it and are not decoded."""
     block = read_block(reader, block_id)
-    return () if block is None else block.transactions
+    raws = () if block is None else block.transactions
+    found = next((raw for raw in raws if id_of(raw) == wanted), None)
+    return None if found is None else decode_transaction(found, registry)
 
 
 def _is_final(reader: Reader, accepting_block: bytes) -> bool:

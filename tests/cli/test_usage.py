@@ -350,3 +350,22 @@ def test_bad_flags_of_run_are_refused_before_anything_is_made(nexus: Command, tm
     assert code == 78
     assert "flag --rpc-port" in err
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("amount", ["0", "0.0"])
+def test_taking_out_nothing_is_not_taking_out_everything(nexus: Command, tmp_path: Path, amount: str) -> None:
+    """On the chain 0 units mean the whole delegation."""
+    code, out, err = nexus(
+        "validator",
+        "undelegate",
+        "3",
+        amount,
+        "--from",
+        "alice",
+        "--dir",
+        str(tmp_path),
+        "--rpc",
+        UNREACHABLE,
+    )
+    assert (code, out) == (2, "")
+    assert "`all`" in err

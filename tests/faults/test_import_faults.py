@@ -1,73 +1,71 @@
 """A process that dies before or after a chunk of an import has written it: the next one goes on there."""
 
 import os
+import subprocess
+import sys
 from contextlib import closing
-from functools import cache
 from pathlib import Path
 
 import pytest
 from builders.history import tiny_engine
-from builders.proofs import ProvedChain, proved_chain
-from builders.snapshots import Donation, donate, take_in
+from builders.proofs import proved_chain
+from builders.snapshots import donate
+from faults.import_worker import open_database, write_files
 
 from consensus.import_marker import ImportUnfinished, read_import
-from consensus.stores import SCHEMA_VERSION
-from ledger.storage.database import Database
-from ledger.storage.fail_points import EXIT_FAIL_POINT, arm
+from consensus.light_client import FINALITY_PROOF_CODEC
+from ledger.storage.fail_points import EXIT_FAIL_POINT, FAIL_POINT_VARIABLE
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-@cache
-def lived() -> tuple[ProvedChain, Donation]:
-    chain = proved_chain(2, 150)
-    donation = donate(chain)
-    assert donation is not None
-    return chain, donation
-
-
-def open_database(directory: Path) -> Database:
-    return Database(directory, schema_version=SCHEMA_VERSION)
-
-
-def import_and_die(directory: Path, specification: str) -> int:
+def import_and_die(files: Path, directory: Path, specification: str) -> int:
     """The exit code of a process that imports into the directory."""
-    chain, donation = lived()
-    child = os.fork()
-    if child == 0:
-        try:
-            arm(specification)
-            with closing(open_database(directory)) as store:
-                take_in(chain, donation, store)
-        finally:
-            os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    ended = subprocess.run(
+        [sys.executable, str(REPOSITORY / "tests/faults/import_worker.py"), str(files), str(directory)],
+        env=os.environ
+        | {
+            FAIL_POINT_VARIABLE: specification,
+            "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "tests")]),
+        },
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode in (0, EXIT_FAIL_POINT), ended.stderr
+    return ended.returncode
 
 
 @pytest.mark.xdist_group("processes")
-@pytest.mark.parametrize("point", ["snapshot_chunk_before", "snapshot_chunk_after"])
-def test_an_import_whose_process_died_at_any_chunk_goes_on_there(
-    point: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_import_whose_process_died_at_a_chunk_or_page_goes_on_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ledger.state_snapshot.CHUNK_ENTRIES", 6)
     monkeypatch.setattr("consensus.window.PAGE_BYTES", 100_000)
-    lived.cache_clear()
-    chain, donation = lived()
+    chain = proved_chain(2, 150)
+    donation = donate(chain)
+    assert donation is not None
+    files, directory = tmp_path / "files", tmp_path / "db"
+    write_files(donation, [FINALITY_PROOF_CODEC.encode(proof) for proof in chain.proofs], files)
     steps = len(donation.chunks) + len(donation.pages)
-    assert len(donation.chunks) > 2 < len(donation.pages)
-    deaths = 0
-    while (code := import_and_die(tmp_path / "db", f"{point}:7")) == EXIT_FAIL_POINT:
+    assert steps >= 4
+    written, deaths = 0, 0
+    while True:
+        # In turn: before the second one of this life (one is written), after the first one (one is written).
+        point = ("snapshot_chunk_before:2", "snapshot_chunk_after:1")[deaths % 2]
+        if import_and_die(files, directory, point) == 0:
+            break
         deaths += 1
-        with closing(open_database(tmp_path / "db")) as store:
+        written += 1
+        with closing(open_database(directory)) as store:
             progress = read_import(store)
             assert progress is not None
-            assert progress.chunks > 0
-            if deaths == 1:
-                with pytest.raises(ImportUnfinished):
-                    tiny_engine(chain.chain, store)
+            assert progress.chunks == min(written, len(donation.chunks))
+            assert bool(progress.blocks) == (written > len(donation.chunks))
+            with pytest.raises(ImportUnfinished):
+                tiny_engine(chain.chain, store)
         assert deaths <= steps
-    assert code == 0
-    # Six chunks or pages a life are written before the seventh, seven with it.
-    assert deaths == (steps - 1) // 6 if point.endswith("before") else steps // 7
-    with closing(open_database(tmp_path / "db")) as store:
+    assert deaths >= steps - 1
+    with closing(open_database(directory)) as store:
         engine = tiny_engine(chain.chain, store)
         assert engine.head.id == donation.manifest.checkpoint.block_id
         assert engine.head.state_root == donation.manifest.finality.header.state_root

@@ -94,6 +94,9 @@ def test_every_command_of_the_tour_does_what_the_readme_says(tmp_path: Path) -> 
     assert "accepted: 3 NXT from bob to carol" in transcript
     assert "accepted: 0.5 NXT from carol to alice" in transcript
     carol = float(printed["wallet balance carol --node 2"].split()[0])
-    assert 10_002.49 < carol < 10_002.5  # 10,000 + 3 - 0.5 less the fee
+    assert 10_004.49 < carol < 10_004.5  # 10,000 + 2 + 3 - 0.5 less the fee
+    assert "final: 2 NXT from alice to carol" in transcript
+    assert int(re.findall(r"finalised +period=(\d+)", transcript)[0]) > 0
+    assert "delegated 100 NXT" in printed["validator stakes alice"]
     assert "equal everywhere" in transcript
     assert "exact to the unit" in transcript

@@ -183,7 +183,10 @@ class SnapshotServer:
         request = self._decoded(SNAPSHOT_REQUEST_CODEC, peer, data)
         able = [one for one in self._offered if one.manifest.checkpoint.period >= request.from_period]
         if not able:
-            raise RequestRefused(f"no snapshot of period {request.from_period} or later is here")
+            raise RequestRefused(
+                f"no snapshot of period {request.from_period} or later is here; a chain that is too young to be "
+                "pruned has none, start without a checkpoint"
+            )
         return next((one for one in able if (one.block_id,) == request.wanted), able[-1]).raw_manifest
 
     async def _chunk(self, peer: PeerId, data: bytes) -> bytes:

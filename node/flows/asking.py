@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from ledger.encoding import Codec
 from ledger.errors import CodecError
+from p2p.errors import RequestRefused
 from p2p.network import Network, PeerId
 from p2p.peers import Fault
 
@@ -24,6 +25,15 @@ class PeerServedJunk(Exception):
         super().__init__(f"peer {peer} served {reason}")
         self.peer = peer
         self.reason = reason
+
+
+def understood(codec: Codec[T], peer: PeerId, data: bytes, report: Report) -> T:
+    """A peer's request, decoded. Errors: `RequestRefused`, after the fault was reported."""
+    try:
+        return codec.decode(data)
+    except CodecError as error:
+        report(peer, Fault.MALFORMED)
+        raise RequestRefused(str(error)) from None
 
 
 async def ask(

@@ -6,10 +6,9 @@ from itertools import pairwise
 
 from consensus.body_tree import body_root
 from consensus.stores import read_block
-from ledger.errors import CodecError
 from node.chain_context import ChainContext
 from node.env import Workers
-from node.flows.asking import PeerServedJunk, Report, ask
+from node.flows.asking import PeerServedJunk, Report, ask, understood
 from node.flows.header_fetch import BareBlock
 from node.flows.judging import INLINE_BYTES
 from node.flows.wire import (
@@ -22,7 +21,6 @@ from node.flows.wire import (
     BodiesReply,
     BodyEntry,
 )
-from p2p.errors import RequestRefused
 from p2p.network import Network, PeerId
 from p2p.peers import Fault
 
@@ -46,11 +44,7 @@ async def serve_bodies(network: Network, chain: ChainContext, workers: Workers, 
     """Answer from the store."""
 
     async def answer(peer: PeerId, data: bytes) -> bytes:
-        try:
-            request = BLOCKS_REQUEST_CODEC.decode(data)
-        except CodecError as error:
-            report(peer, Fault.MALFORMED)
-            raise RequestRefused(str(error)) from None
+        request = understood(BLOCKS_REQUEST_CODEC, peer, data, report)
         reply = await workers.run_reader(lambda: _reply(chain, request.ids))
         return BODIES_REPLY_CODEC.encode(reply)
 

@@ -25,10 +25,10 @@ from ledger.errors import CodecError
 from node.chain_context import ChainContext
 from node.chain_writer import ChainWriter, ChainWriterClosed
 from node.env import Workers
-from node.flows.asking import PeerServedJunk, Report, ask
+from node.flows.asking import PeerServedJunk, Report, ask, understood
 from node.flows.wire import MAX_REPLY_BYTES
 from node.logs import Log
-from p2p.errors import NetworkError, RequestRefused
+from p2p.errors import NetworkError
 from p2p.network import Network, PeerId
 from p2p.peers import Fault
 
@@ -118,11 +118,7 @@ class FinalityWatch:
     # ---- serving
 
     async def _answer(self, peer: PeerId, data: bytes) -> bytes:
-        try:
-            request = REQUEST_CODEC.decode(data)
-        except CodecError as error:
-            self._report(peer, Fault.MALFORMED)
-            raise RequestRefused(str(error)) from None
+        request = understood(REQUEST_CODEC, peer, data, self._report)
         return await self._workers.run_reader(lambda: self._reply(request))
 
     def _reply(self, request: CertificatesRequest) -> bytes:

@@ -10,7 +10,7 @@ from consensus.votes import VOTES_CODEC, Vote
 from ledger.errors import CodecError
 from node.chain_context import ChainContext
 from node.env import Workers
-from node.flows.asking import PeerServedJunk, Report, ask
+from node.flows.asking import PeerServedJunk, Report, ask, understood
 from node.flows.wire import (
     BLOCKS_REQUEST_CODEC,
     ENTRY_OVERHEAD_BYTES,
@@ -21,7 +21,6 @@ from node.flows.wire import (
     HeaderEntry,
     HeadersReply,
 )
-from p2p.errors import RequestRefused
 from p2p.network import Network, PeerId
 from p2p.peers import Fault
 
@@ -51,11 +50,7 @@ async def serve_headers(network: Network, chain: ChainContext, workers: Workers,
     """Answer from the store."""
 
     async def answer(peer: PeerId, data: bytes) -> bytes:
-        try:
-            request = BLOCKS_REQUEST_CODEC.decode(data)
-        except CodecError as error:
-            report(peer, Fault.MALFORMED)
-            raise RequestRefused(str(error)) from None
+        request = understood(BLOCKS_REQUEST_CODEC, peer, data, report)
         reply = await workers.run_reader(lambda: _reply(chain, request.ids))
         return HEADERS_REPLY_CODEC.encode(reply)
 

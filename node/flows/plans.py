@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from consensus.errors import LocatorPruned
 from consensus.stores import index_on_chain
 from consensus.sync_plan import locator, plan_after
-from ledger.errors import CodecError
 from node.chain_context import ChainContext
 from node.chain_writer import ChainWriter
 from node.env import Workers
-from node.flows.asking import PeerServedJunk, Report, ask
+from node.flows.asking import PeerServedJunk, Report, ask, understood
 from node.flows.finality_floor import FinalityFloor
 from node.flows.wire import (
     PLAN_LIMIT,
@@ -27,7 +26,6 @@ from node.flows.wire import (
 )
 from p2p.errors import RequestRefused
 from p2p.network import Network, PeerId
-from p2p.peers import Fault
 
 
 async def serve_plans(
@@ -45,11 +43,7 @@ async def serve_plans(
         return SyncReply(found.common, found.ids, found.complete, found.resume, mark, writer.head.blue_score)
 
     async def answer(peer: PeerId, data: bytes) -> bytes:
-        try:
-            request = SYNC_REQUEST_CODEC.decode(data)
-        except CodecError as error:
-            report(peer, Fault.MALFORMED)
-            raise RequestRefused(str(error)) from None
+        request = understood(SYNC_REQUEST_CODEC, peer, data, report)
         try:
             return SYNC_REPLY_CODEC.encode(await workers.run_reader(lambda: plan(request)))
         except LocatorPruned as error:

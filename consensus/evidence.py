@@ -142,6 +142,7 @@ def evidence_kind(params: Params) -> Kind:
         apply=apply,
         spends=_nothing,
         touches=_touched_records,
+        may_pause=False,
     )
 
 

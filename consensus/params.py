@@ -59,6 +59,8 @@ class Preset:
     unbonding_ms: int
     """0 where it is counted in epochs: see `unbonding_epochs`."""
     unbonding_epochs: int
+    voting_epochs: int
+    """0: as long as the unbonding time."""
     retention_ms: int
     doppelganger_periods: int
     slot_may_differ: bool
@@ -82,11 +84,11 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         preset.name: preset
         for preset in (
             # One machine or one desk: messages take milliseconds, so short test slots keep the derived numbers.
-            Preset("devnet", 1_000, 32, 100, 1_200_000, 0, 16, _HOUR_MS, 0, True),
+            Preset("devnet", 1_000, 32, 100, 1_200_000, 0, 16, 3, _HOUR_MS, 0, True),
             # A LAN: ten blocks a second.
-            Preset("fast", 600, 64, 600, 720_000, 0, 16, _HOUR_MS, 2, False),
-            Preset("testnet", 2_000, 1_024, 2_000, _HOUR_MS, 14 * _DAY_MS, 0, 30 * _HOUR_MS, 2, False),
-            Preset("main", 2_000, 1_024, 2_000, _HOUR_MS, 14 * _DAY_MS, 0, 30 * _HOUR_MS, 2, False),
+            Preset("fast", 600, 64, 600, 720_000, 0, 16, 3, _HOUR_MS, 2, False),
+            Preset("testnet", 2_000, 1_024, 2_000, _HOUR_MS, 14 * _DAY_MS, 0, 0, 30 * _HOUR_MS, 2, False),
+            Preset("main", 2_000, 1_024, 2_000, _HOUR_MS, 14 * _DAY_MS, 0, 0, 30 * _HOUR_MS, 2, False),
         )
     }
 )
@@ -172,6 +174,7 @@ def params_from_genesis(genesis: Genesis) -> Params:
         evidence_epochs=evidence_epochs,
         jail_epochs=max(1, min(_ceil_div(JAIL_MS, epoch_ms), evidence_epochs)),
         epochs_per_year=max(1, YEAR_MS // epoch_ms),
+        voting_epochs=preset.voting_epochs or unbonding_epochs,
     )
     return Params(
         network=genesis.network,

@@ -15,13 +15,13 @@ from ledger.errors import GenesisInvalid
 from ledger.genesis import Genesis, genesis_mix
 from ledger.hashing import digest, tagged
 from ledger.onion import MAX_ONION_STEPS
+from ledger.staking.bands import deal_into_bands
 from ledger.staking.effective_stake import effective_stake_cap
 from ledger.staking.snapshot import EpochSnapshot, SnapshotValidator
 from wnsp.spectrum import BAND_COUNT
 
 _SET_TAG = tagged("nexus/validator-set/v1")
 _EPOCH_SEED_TAG = tagged("nexus/epoch-seed/v1")
-_DEAL_TAG = tagged("nexus/band-deal/v1")
 _PROPOSER_TAG = tagged("nexus/proposer/v1")
 _LANE_TIE_TAG = tagged("nexus/lane-tie/v1")
 _MEMPOOL_LANE_TAG = tagged("nexus/mempool-lane/v1")
@@ -382,19 +382,9 @@ def deal_bands(
     In order of BLAKE2b(seed ‖ index) each validator goes to the band with the least effective stake, the first of
     them when several have it.
     """
-    order = sorted(
-        validators.validators, key=lambda validator: digest(_DEAL_TAG, seed, _number(validator.index))
-    )
-    members: list[list[Validator]] = [[] for _ in range(BAND_COUNT)]
-    dealt_units = [0] * BAND_COUNT
-    for validator in order:
-        band = dealt_units.index(min(dealt_units))
-        members[band].append(validator)
-        dealt_units[band] += validator.effective_stake_units
-    return (
-        tuple(tuple(validator.index for validator in band) for band in members),
-        tuple(tuple(accumulate(validator.effective_stake_units for validator in band)) for band in members),
-    )
+    stakes = {validator.index: validator.effective_stake_units for validator in validators.validators}
+    bands = deal_into_bands(seed, stakes, BAND_COUNT)
+    return bands, tuple(tuple(accumulate(stakes[index] for index in band)) for band in bands)
 
 
 def lane_tie(seed: bytes, slot: int, band: int) -> bytes:

@@ -4,7 +4,7 @@ from struct import Struct as ByteLayout
 
 import msgspec
 
-from ledger.addresses import system_address
+from ledger.addresses import is_pool_address, system_address
 from ledger.amounts import MAX_SUPPLY_UNITS
 from ledger.errors import AccountOutOfRange, Malformed
 
@@ -64,19 +64,25 @@ BONDED = "BONDED"
 FEES = "FEES"
 """Collects fees until they are paid with the epoch's rewards."""
 TREASURY = "TREASURY"
+VALIDATOR_POOL = "VALIDATOR_POOL"
+ECOSYSTEM_FUND = "ECOSYSTEM_FUND"
+TRANSITION_RESERVE = "TRANSITION_RESERVE"
+F_FLOOR = "F_FLOOR"
+DEPOSITS = "DEPOSITS"
+"""Holds the deposits of open proposals. They still belong to their proposers: this is no reserve."""
 
 RESERVES = (
     TREASURY,
-    "VALIDATOR_POOL",
-    "ECOSYSTEM_FUND",
-    "TRANSITION_RESERVE",
-    "F_FLOOR",
+    VALIDATOR_POOL,
+    ECOSYSTEM_FUND,
+    TRANSITION_RESERVE,
+    F_FLOOR,
     FEES,
     *(f"SECTOR_{sector}" for sector in SECTORS),
 )
 """Circulating supply is MAX_SUPPLY_UNITS less the balances of these."""
 
-SYSTEM_ACCOUNTS = (*RESERVES, BONDED)
+SYSTEM_ACCOUNTS = (*RESERVES, BONDED, DEPOSITS)
 """Names of all accounts without a key."""
 
 ADDRESS_OF_SYSTEM_ACCOUNT = {name: system_address(name) for name in SYSTEM_ACCOUNTS}
@@ -87,3 +93,21 @@ SYSTEM_ADDRESSES = {address: name for name, address in ADDRESS_OF_SYSTEM_ACCOUNT
 FEES_ADDRESS = ADDRESS_OF_SYSTEM_ACCOUNT[FEES]
 BONDED_ADDRESS = ADDRESS_OF_SYSTEM_ACCOUNT[BONDED]
 TREASURY_ADDRESS = ADDRESS_OF_SYSTEM_ACCOUNT[TREASURY]
+VALIDATOR_POOL_ADDRESS = ADDRESS_OF_SYSTEM_ACCOUNT[VALIDATOR_POOL]
+ECOSYSTEM_FUND_ADDRESS = ADDRESS_OF_SYSTEM_ACCOUNT[ECOSYSTEM_FUND]
+TRANSITION_RESERVE_ADDRESS = ADDRESS_OF_SYSTEM_ACCOUNT[TRANSITION_RESERVE]
+F_FLOOR_ADDRESS = ADDRESS_OF_SYSTEM_ACCOUNT[F_FLOOR]
+DEPOSITS_ADDRESS = ADDRESS_OF_SYSTEM_ACCOUNT[DEPOSITS]
+SECTOR_ADDRESSES = tuple(ADDRESS_OF_SYSTEM_ACCOUNT[f"SECTOR_{sector}"] for sector in SECTORS)
+"""In the order of SECTORS."""
+
+
+def is_reserved_address(address: bytes) -> bool:
+    """Whether users cannot pay to it: a system account, or a pool of the exchange."""
+    return address in SYSTEM_ADDRESSES or is_pool_address(address)
+
+
+def reserved_name(address: bytes) -> str:
+    """What stands at a reserved address, in words."""
+    name = SYSTEM_ADDRESSES.get(address)
+    return "a pool of the exchange" if name is None else f"the system account {name}"

@@ -15,6 +15,15 @@ NETWORK_OF_PREFIX = {"nxt": "main", "tnxt": "testnet", "dnxt": "devnet"}
 
 _KEY_TAG = tagged("nexus/address/v1")
 _SYSTEM_TAG = tagged("nexus/system-account/v1")
+_POOL_TAG = tagged("nexus/pool/v1")
+_TOKEN_TAG = tagged("nexus/token/v1")
+
+POOL_MARK = b"\x00pool\x00"
+"""Addresses of the exchange's pools begin with this, so that payments to them are refused without asking the state: a
+donation would move prices. A user's address begins so once in 2^48; nobody can pay to it: its owner takes another."""
+
+NXT_ASSET = bytes(ADDRESS_BYTES)
+"""NXT among the assets that a pool holds; every other asset is a token's id."""
 
 _ALPHABET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _VALUE_OF = {character: value for value, character in enumerate(_ALPHABET)}
@@ -37,6 +46,21 @@ def checked_address_of(public_key: bytes) -> bytes:
 def system_address(name: str) -> bytes:
     """The 20-byte address of a system account; no key hashes to it, as the domain tag differs."""
     return digest(_SYSTEM_TAG, name.encode("ascii"))[:ADDRESS_BYTES]
+
+
+def pool_address(first: bytes, second: bytes) -> bytes:
+    """The 20-byte address of the pool of two assets of 20 bytes, `first` the lesser; no key signs for it."""
+    return POOL_MARK + digest(_POOL_TAG, first, second)[: ADDRESS_BYTES - len(POOL_MARK)]
+
+
+def is_pool_address(address: bytes) -> bool:
+    """Whether only a pool of the exchange can be there."""
+    return address.startswith(POOL_MARK)
+
+
+def token_id(creator: bytes, nonce: int) -> bytes:
+    """The 20-byte id of the token that the address `creator` creates in its transaction `nonce`."""
+    return digest(_TOKEN_TAG, creator, nonce.to_bytes(8, "big"))[:ADDRESS_BYTES]
 
 
 def _polymod(values: list[int]) -> int:

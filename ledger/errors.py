@@ -149,10 +149,11 @@ class SignatureInvalid(InvalidTransaction):
 
 
 class RecipientRefused(InvalidTransaction):
-    """Transfers to system accounts are refused: a donation would move prices and circulating supply."""
+    """Transfers to system accounts and pools are refused: a donation would move prices and circulating supply."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"recipient is the system account {name}; users cannot pay to it")
+    def __init__(self, what: str) -> None:
+        """`what`: what stands at the address, in words."""
+        super().__init__(f"recipient is {what}; users cannot pay to it")
 
 
 class LedgerFault(LedgerError):
@@ -196,6 +197,14 @@ class EpochStepUnknown(LedgerFault):
 
     def __init__(self, name: str, known: tuple[str, ...]) -> None:
         super().__init__(f"no step {name!r} in the epoch transition; known: {', '.join(known)}")
+
+
+class ParameterOutOfBounds(LedgerError):
+    """A value that no vote and no genesis can give a parameter."""
+
+    def __init__(self, name: str, found: int, least: int, greatest: int) -> None:
+        super().__init__(f"{name} is {found}, its bounds are {least} to {greatest}")
+        self.found = found
 
 
 class GenesisInvalid(LedgerError):

@@ -22,7 +22,9 @@ from ledger.encoding import Codec, Count, Hash32, Record
 from ledger.epoch_transition import LEDGER_EPOCH_STEPS, EpochSteps, begin_epoch
 from ledger.errors import ConservationBroken
 from ledger.fee_credits import credit_fees, fee_credit
+from ledger.governed.pauses import paused_kind
 from ledger.hashing import digest, tagged
+from ledger.issuance import note_block
 from ledger.registry import KindRegistry, Rejected
 from ledger.rules import BlockContext
 from ledger.staking.activity import note_activity
@@ -50,9 +52,15 @@ EXPIRED: Final = "Expired"
 NONCE_USED: Final = "NonceUsed"
 NONCE_AHEAD: Final = "NonceAhead"
 FEE_UNPAYABLE: Final = "FeeUnpayable"
+KIND_PAUSED: Final = "KindPaused"
+
+MAX_RESULTS = 8
+"""Numbers in a receipt."""
 
 MAX_RECEIPTS_BYTES = 128 * 1024 * 1024
 """Above what 180 merged blocks of 512 KiB can hold in transactions, and receipts are shorter than those."""
+
+NO_RESULT: Final[tuple[int, ...]] = ()
 
 _RECEIPTS_TAG = tagged("nexus/receipts/v1")
 
@@ -69,6 +77,10 @@ class Receipt(Record, frozen=True):
     """Stable symbol; empty when applied."""
     fee: Count
     """Units charged; 0 when skipped."""
+    kind: Count
+    """Number of the transaction's kind."""
+    result: Annotated[tuple[Count, ...], msgspec.Meta(max_length=MAX_RESULTS)]
+    """What it did, in numbers that the kind names (`Kind.result_names`); empty unless applied."""
 
 
 RECEIPTS_CODEC: Final[Codec[tuple[Receipt, ...]]] = Codec(tuple[Receipt, ...], "receipts", MAX_RECEIPTS_BYTES)
@@ -131,10 +143,13 @@ def execute_mergeset(
     credits: dict[int, int] = {}
     slot = context.slot
     kind_of = registry.kind
+    paused = paused_kind(overlay, context.epoch)
+    collected = 0
     for block in merged:
         earned = 0
         for transaction in block.transactions:
             body = transaction.body
+            result: tuple[int, ...] | None = None
             account = overlay.account(transaction.sender)
             if body.nonce != account.nonce or slot > body.expiry_slot or body.fee > account.balance:
                 status, fee = SKIPPED, 0
@@ -144,7 +159,11 @@ def execute_mergeset(
                 overlay.set_account(transaction.sender, Account(account.balance - fee, account.nonce + 1))
                 mark = overlay.checkpoint()
                 try:
-                    kind_of(body.kind).apply(overlay, transaction, transaction.payload, context)
+                    if body.kind == paused:
+                        raise Rejected(
+                            KIND_PAUSED, f"an emergency vote has paused it in epoch {context.epoch}"
+                        )
+                    result = kind_of(body.kind).apply(overlay, transaction, transaction.payload, context)
                     status, reason = APPLIED, ""
                 except Rejected as rejected:
                     overlay.rollback(mark)
@@ -152,11 +171,15 @@ def execute_mergeset(
                 charged.add(transaction.id)
                 earned += fee
             counts[status] += 1
-            receipts.append(Receipt(transaction.id, block.id, status, reason, fee))
+            receipts.append(
+                Receipt(transaction.id, block.id, status, reason, fee, body.kind, result or NO_RESULT)
+            )
         if earned:
+            collected += earned
             beneficiary = block.proposer if block.blue else context.merging_proposer
             credits[beneficiary] = credits.get(beneficiary, 0) + earned
     credit_fees(overlay, credits)
+    note_block(overlay, collected, counts[APPLIED])
     note_activity(overlay, merged, context)
     drift = overlay.balance_drift()
     if drift != 0:

@@ -9,7 +9,9 @@ def credit_fees(overlay: Overlay, credits: dict[int, int]) -> None:
     collected = sum(credits.values())
     if not collected:
         return
-    overlay.credit(FEES_ADDRESS, collected)
+    overlay.credit(
+        FEES_ADDRESS, collected
+    )  # over the border of the reserves: `issuance.note_block` counts it
     for proposer in sorted(credits):
         key = fee_credit_key(proposer)
         units = decode_fee_credit(overlay.get(key)) + credits[proposer]

@@ -12,16 +12,21 @@ import msgspec
 from ledger.accounts import (
     ADDRESS_OF_SYSTEM_ACCOUNT,
     BONDED_ADDRESS,
-    SYSTEM_ADDRESSES,
+    RESERVES,
     TREASURY_ADDRESS,
     Account,
     encode_account,
+    is_reserved_address,
+    reserved_name,
 )
 from ledger.addresses import address_of
 from ledger.amounts import MAX_SUPPLY_UNITS, UNITS_PER_NXT, format_nxt
 from ledger.encoding import Address20, Codec, Count, Hash32, Record
-from ledger.errors import CodecError, ConservationBroken, GenesisInvalid, KeyRefused
+from ledger.errors import CodecError, ConservationBroken, GenesisInvalid, KeyRefused, ParameterOutOfBounds
+from ledger.governed.parameters import PARAMETER_NUMBERED, PARAMETERS, parameter_key, require_in_bounds
+from ledger.governed.registrars import MAX_REGISTRARS, REGISTRARS_CODEC, REGISTRARS_KEY
 from ledger.hashing import digest, tagged
+from ledger.issuance import FLOWS_KEY, NO_FLOWS, encode_flows
 from ledger.keys import require_public_key
 from ledger.onion import MAX_ONION_LAYERS
 from ledger.rules import BASE_FEE_UNITS, FEE_PER_BYTE_UNITS, ChainRules
@@ -40,7 +45,7 @@ from ledger.staking.records import (
 from ledger.staking.snapshot import SNAPSHOT_CODEC, SNAPSHOT_KEY, EpochSnapshot, SnapshotValidator
 from ledger.state import account_key
 
-GENESIS_VERSION = 2
+GENESIS_VERSION = 3
 MAX_GENESIS_BYTES = 4 * 1024 * 1024
 MAX_VALIDATORS = 1_000
 """Validity costs one vote per validator without aggregation (reliability.md 3.2 f)."""
@@ -89,6 +94,10 @@ class Genesis(Record, frozen=True):
     """(address, units), strictly ascending by address; taken out of TREASURY."""
     validators: Annotated[tuple[GenesisValidator, ...], msgspec.Meta(min_length=1, max_length=MAX_VALIDATORS)]
     """Their stakes are taken out of TREASURY into BONDED."""
+    registrars: Annotated[tuple[Address20, ...], msgspec.Meta(max_length=MAX_REGISTRARS)]
+    """Who may attest citizens from the beginning, ascending by address."""
+    parameters: Annotated[tuple[tuple[Count, Count], ...], msgspec.Meta(max_length=len(PARAMETERS))]
+    """(number, value) of every governed parameter that does not begin with its default, ascending by number."""
 
 
 GENESIS_CODEC: Final = Codec(Genesis, "genesis", MAX_GENESIS_BYTES)
@@ -105,8 +114,10 @@ def new_genesis(
     validators: tuple[GenesisValidator, ...],
     base_fee_units: int = BASE_FEE_UNITS,
     fee_per_byte_units: int = FEE_PER_BYTE_UNITS,
+    registrars: tuple[bytes, ...] = (),
+    parameters: tuple[tuple[int, int], ...] = (),
 ) -> Genesis:
-    """A checked genesis; sorts the allocations. Errors: `GenesisInvalid`."""
+    """A checked genesis; sorts allocations, registrars and parameters. Errors: `GenesisInvalid`."""
     prefix = PREFIX_OF_NETWORK.get(network)
     if prefix is None:
         raise GenesisInvalid(f"network {network!r} is unknown; known: {', '.join(PREFIX_OF_NETWORK)}")
@@ -122,6 +133,8 @@ def new_genesis(
         fee_per_byte_units,
         tuple(sorted(allocations)),
         validators,
+        tuple(sorted(registrars)),
+        tuple(sorted(parameters)),
     )
     validate_genesis(genesis)
     return genesis
@@ -150,6 +163,8 @@ def validate_genesis(genesis: Genesis) -> None:
     _require_range("fee_per_byte_units", genesis.fee_per_byte_units, 0, UNITS_PER_NXT)
     _validate_allocations(genesis)
     _validate_validators(genesis)
+    _validate_registrars(genesis)
+    _validate_parameters(genesis)
     spent = _allocated_units(genesis) + _staked_units(genesis)
     if spent > FUNDED_AT_GENESIS["TREASURY"]:
         raise GenesisInvalid(
@@ -169,8 +184,8 @@ def _validate_allocations(genesis: Genesis) -> None:
         where = f"allocations[{number}]"
         if address <= last:
             raise GenesisInvalid(f"{where}: addresses must ascend and none may repeat")
-        if address in SYSTEM_ADDRESSES:
-            raise GenesisInvalid(f"{where}: {SYSTEM_ADDRESSES[address]} is a system account")
+        if is_reserved_address(address):
+            raise GenesisInvalid(f"{where} is {reserved_name(address)}")
         _require_range(f"{where}.units", units, 1, MAX_SUPPLY_UNITS)
         last = address
 
@@ -188,11 +203,36 @@ def _validate_validators(genesis: Genesis) -> None:
                 f"{where}.consensus_key is that of validators[{place_of[validator.consensus_key]}]"
             )
         place_of[validator.consensus_key] = number
-        if validator.withdrawal_address in SYSTEM_ADDRESSES:
+        if is_reserved_address(validator.withdrawal_address):
             raise GenesisInvalid(
-                f"{where}.withdrawal_address is the system account {SYSTEM_ADDRESSES[validator.withdrawal_address]}"
+                f"{where}.withdrawal_address is {reserved_name(validator.withdrawal_address)}"
             )
         _require_range(f"{where}.stake_units", validator.stake_units, 1, MAX_SUPPLY_UNITS)
+
+
+def _validate_registrars(genesis: Genesis) -> None:
+    last = b""
+    for number, address in enumerate(genesis.registrars):
+        if address <= last:
+            raise GenesisInvalid(f"registrars[{number}]: addresses must ascend and none may repeat")
+        if is_reserved_address(address):
+            raise GenesisInvalid(f"registrars[{number}] is {reserved_name(address)}")
+        last = address
+
+
+def _validate_parameters(genesis: Genesis) -> None:
+    last = -1
+    for number, value in genesis.parameters:
+        parameter = PARAMETER_NUMBERED.get(number)
+        if parameter is None or parameter.per_subject:
+            raise GenesisInvalid(f"parameters: no parameter {number} is one value for the whole chain")
+        if number <= last:
+            raise GenesisInvalid("parameters: numbers must ascend and none may repeat")
+        try:
+            require_in_bounds(parameter, value)
+        except ParameterOutOfBounds as error:
+            raise GenesisInvalid(f"parameters: {error}") from None
+        last = number
 
 
 def _allocated_units(genesis: Genesis) -> int:
@@ -241,7 +281,24 @@ def genesis_state(genesis: Genesis) -> dict[bytes, bytes]:
         raise ConservationBroken("genesis", total, MAX_SUPPLY_UNITS)
     values = {account_key(address): encode_account(Account(balances[address], 0)) for address in balances}
     values |= _staking_state(genesis)
+    values |= _governed_state(genesis)
+    reserved = sum(balances[ADDRESS_OF_SYSTEM_ACCOUNT[name]] for name in RESERVES)
+    values[FLOWS_KEY] = encode_flows(
+        msgspec.structs.replace(NO_FLOWS, circulating_at_genesis=MAX_SUPPLY_UNITS - reserved)
+    )
     return {key: values[key] for key in sorted(values)}
+
+
+def _governed_state(genesis: Genesis) -> dict[bytes, bytes]:
+    """The first registrars, and the parameters that do not begin with their defaults."""
+    values = {
+        parameter_key(PARAMETER_NUMBERED[number]): value.to_bytes(8, "big")
+        for number, value in genesis.parameters
+        if value != PARAMETER_NUMBERED[number].default
+    }
+    if genesis.registrars:
+        values[REGISTRARS_KEY] = REGISTRARS_CODEC.encode(genesis.registrars)
+    return values
 
 
 def _staking_state(genesis: Genesis) -> dict[bytes, bytes]:

@@ -19,6 +19,7 @@ from ledger.genesis import (
     GenesisValidator,
     new_genesis,
 )
+from ledger.governed.parameters import PARAMETER_NAMED, PARAMETER_NUMBERED
 
 _FIELDS = (
     "version",
@@ -32,6 +33,8 @@ _FIELDS = (
     "fee_per_byte_units",
     "allocations",
     "validators",
+    "registrars",
+    "parameters",
 )
 _ALLOCATION_FIELDS = ("address", "units")
 _VALIDATOR_FIELDS = ("consensus_key", "withdrawal_address", "stake_units", "onion_tip", "onion_layers")
@@ -67,6 +70,8 @@ def genesis_to_json(genesis: Genesis) -> str:
             }
             for validator in genesis.validators
         ],
+        "registrars": [encode_address(prefix, address) for address in genesis.registrars],
+        "parameters": {PARAMETER_NUMBERED[number].name: str(value) for number, value in genesis.parameters},
     }
     return json.dumps(document, indent=2) + "\n"
 
@@ -98,6 +103,11 @@ def genesis_from_json(text: str) -> Genesis:
             _validator(f"validators[{number}]", entry, prefix)
             for number, entry in enumerate(_list("validators", document["validators"]))
         ),
+        registrars=tuple(
+            _address(f"registrars[{number}]", entry, prefix)
+            for number, entry in enumerate(_list("registrars", document["registrars"]))
+        ),
+        parameters=_parameters(document["parameters"]),
     )
 
 
@@ -196,6 +206,19 @@ def _hash(name: str, value: Any) -> bytes:
 def _allocation(where: str, value: Any, prefix: str) -> tuple[bytes, int]:
     entry = _fields(where, value, _ALLOCATION_FIELDS)
     return _address(f"{where}.address", entry["address"], prefix), _units(f"{where}.units", entry["units"])
+
+
+def _parameters(value: Any) -> tuple[tuple[int, int], ...]:
+    """(number, value) of the parameters by name."""
+    if not isinstance(value, dict):
+        raise GenesisInvalid(f"parameters must be an object, found {type(value).__name__}")
+    for name in value:
+        if name not in PARAMETER_NAMED:
+            near = get_close_matches(name, PARAMETER_NAMED, n=1, cutoff=0)
+            raise GenesisInvalid(f"parameters: unknown name {name[:40]!r}; did you mean {near[0]!r}?")
+    return tuple(
+        (PARAMETER_NAMED[name].number, _units(f"parameters.{name}", amount)) for name, amount in value.items()
+    )
 
 
 def _validator(where: str, value: Any, prefix: str) -> GenesisValidator:

@@ -43,13 +43,18 @@ class Kind:
     payload_codec: Codec[Any]
     check_payload: Callable[[Any, ChainRules], None]
     """(payload, rules): raises `InvalidTransaction` for what no state can make valid."""
-    apply: Callable[[Overlay, SignedTransaction, Any, BlockContext], None]
-    """(overlay, transaction, payload, context): nonce and fee are charged already; raises `Rejected`."""
+    apply: Callable[[Overlay, SignedTransaction, Any, BlockContext], tuple[int, ...] | None]
+    """(overlay, transaction, payload, context): nonce and fee are charged already; raises `Rejected`. What it gives,
+    at most 8 numbers of 0 to 2^63 − 1, stands in the receipt: what the sender could not know when signing."""
     spends: Callable[[Any], int]
     """(payload): units that the sender must own besides the fee, or `apply` rejects. For mempools, not for validity."""
     touches: Callable[[Any], int] = _one_record
     """(payload): records beside the sender's account that it may create or change. The least fee grows with them, and
     a block has room for so many."""
+    result_names: tuple[str, ...] = ()
+    """What the numbers are that `apply` gives."""
+    may_pause: bool = True
+    """Whether an emergency vote may pause it for an epoch. Never what finality, stakes and votes rest on."""
 
 
 class KindRegistry:

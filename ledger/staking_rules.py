@@ -28,8 +28,20 @@ class StakingRules:
     """Least time in jail."""
     epochs_per_year: int
     """Of 365 days, at least 1: what a year's share of the rewards is divided by."""
+    voting_epochs: int = 16
+    """How long a proposal is voted on; at most `unbonding_epochs`, so that who voted still has stake at the end."""
     min_self_stake_units: int = MIN_SELF_STAKE_UNITS
     min_delegation_units: int = MIN_DELEGATION_UNITS
     max_validators: int = MAX_ACTIVE_VALIDATORS
     downtime_epochs: int = DOWNTIME_EPOCHS
     """Epochs in a row without a block or vote after which a validator is jailed."""
+
+    @property
+    def month_epochs(self) -> int:
+        """Epochs of a twelfth of a year, at least 1."""
+        return max(1, self.epochs_per_year // 12)
+
+    @property
+    def day_epochs(self) -> int:
+        """Epochs of a day, at least 1."""
+        return max(1, self.epochs_per_year // 365)

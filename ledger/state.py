@@ -5,7 +5,7 @@ the journal, so `rollback` undoes exactly what happened since a `checkpoint`, at
 is stored. A step is atomic when it takes a checkpoint, works, and rolls back on every way out but success.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, Protocol
 
 from ledger.accounts import EMPTY_ACCOUNT, Account, decode_account, encode_account
@@ -23,6 +23,14 @@ class StateReader(Protocol):
 
     def get(self, key: bytes) -> bytes | None:
         """The value at a state key, or None."""
+        ...
+
+
+class StateListing(StateReader, Protocol):
+    """A state that can be read and listed (`ledger.storage.state_store.LedgerStore`)."""
+
+    def state(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """All (state key, value) under a prefix, in key order."""
         ...
 
 

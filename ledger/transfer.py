@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from ledger.accounts import FEES_ADDRESS, SYSTEM_ADDRESSES
+from ledger.accounts import FEES_ADDRESS, SYSTEM_ADDRESSES, is_reserved_address, reserved_name
 from ledger.addresses import ADDRESS_BYTES
 from ledger.amounts import MAX_SUPPLY_UNITS
 from ledger.encoding import Address20, Codec, Count, Record
@@ -51,8 +51,8 @@ def check_leg(kind: str, recipient: bytes, amount: int) -> None:
     """One recipient and amount of a user's transfer. Errors: `PayloadInvalid`, `RecipientRefused`."""
     if not 1 <= amount <= MAX_SUPPLY_UNITS:
         raise PayloadInvalid(kind, f"amount is {amount} units, expected 1 to {MAX_SUPPLY_UNITS}")
-    if recipient in SYSTEM_ADDRESSES:
-        raise RecipientRefused(SYSTEM_ADDRESSES[recipient])
+    if is_reserved_address(recipient):
+        raise RecipientRefused(reserved_name(recipient))
 
 
 def check_transfer(payload: Transfer, rules: ChainRules) -> None:
@@ -122,7 +122,7 @@ class NativeTokenSystem:
             and len(to_address) == ADDRESS_BYTES
             and type(reason) is str
             and len(reason) <= MAX_REASON_CHARACTERS
-            and (to_address not in SYSTEM_ADDRESSES or from_address in SYSTEM_ADDRESSES)
+            and (not is_reserved_address(to_address) or from_address in SYSTEM_ADDRESSES)
         ):
             return False, None, _argument_fault(from_address, to_address, amount, fee, reason)
         overlay = self._overlay
@@ -159,4 +159,4 @@ def _argument_fault(
         return f"to_address must be {ADDRESS_BYTES} bytes"
     if type(reason) is not str or len(reason) > MAX_REASON_CHARACTERS:
         return f"reason must be text of at most {MAX_REASON_CHARACTERS} characters"
-    return f"recipient is the system account {SYSTEM_ADDRESSES.get(to_address)}; users cannot pay to it"
+    return f"recipient is {reserved_name(to_address)}; users cannot pay to it"

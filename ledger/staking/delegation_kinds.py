@@ -33,6 +33,8 @@ from ledger.staking.records import (
 from ledger.staking.shares import claim, own_claim, pool_with, settled, shares_for, units_of, with_delegated
 from ledger.staking.snapshot import ValidatorIndex
 from ledger.staking.validator_lookup import known_validator, staying_validator
+from ledger.staking.vote_lock import require_unlocked
+from ledger.staking.vote_weight import note_addition, note_removal
 from ledger.state import Overlay
 from ledger.transactions import SignedTransaction
 from ledger.transfer import move_units
@@ -87,7 +89,9 @@ def apply_delegate(
     if units < least:
         raise Rejected(DELEGATION_TOO_SMALL, f"{units} units, at least {least} are delegated at once")
     move_units(overlay, sender, BONDED_ADDRESS, units)
+    voting_epochs = context.staking.voting_epochs
     if sender == record.withdrawal_address:
+        note_addition(overlay, sender, record.index, units, context.epoch, voting_epochs)
         write_validator(
             overlay, msgspec.structs.replace(record, self_stake_units=record.self_stake_units + units)
         )
@@ -95,6 +99,7 @@ def apply_delegate(
     shares = shares_for(units, record.delegated_units, number_of(record.delegated_shares))
     held = read_delegation(overlay, sender, record.index) or NO_DELEGATION
     write_delegation(overlay, sender, record.index, _changed(record, held, shares, context.epoch))
+    note_addition(overlay, sender, record.index, shares, context.epoch, voting_epochs)
     write_validator(overlay, with_delegated(record, units, shares))
 
 
@@ -107,10 +112,11 @@ def apply_undelegate(
 ) -> None:
     """Move stake of the sender into the unbonding pool of the epoch.
 
-    Errors: `Rejected` UnknownValidator, InsufficientStake, SelfStakeTooLow, DelegationTooSmall (of what would remain),
-    TooManyUnbondings, PoolSpent.
+    Errors: `Rejected` UnknownValidator, StakeLocked (a vote of the sender is not over), InsufficientStake,
+    SelfStakeTooLow, DelegationTooSmall (of what would remain), TooManyUnbondings, PoolSpent.
     """
     record = known_validator(overlay, payload.validator)
+    require_unlocked(overlay, transaction.sender, context.epoch)
     if transaction.sender == record.withdrawal_address:
         _undelegate_own(overlay, record, payload.units, context)
     else:
@@ -135,6 +141,7 @@ def unbond_own(
     Errors: `Rejected` TooManyUnbondings.
     """
     _note_unbonding(overlay, record.withdrawal_address, record.index, epoch, 0, most_unbondings)
+    note_removal(overlay, record.withdrawal_address, record.index, units)
     pool = read_pool(overlay, record.index, epoch)
     write_pool(overlay, record.index, epoch, pool_with(pool, units, 0, 0))
     return msgspec.structs.replace(record, self_stake_units=record.self_stake_units - units)
@@ -165,6 +172,7 @@ def _undelegate(
     if taken:
         _note_unbonding(overlay, sender, record.index, context.epoch, bought, MAX_UNBONDINGS)
         write_pool(overlay, record.index, context.epoch, pool_with(pool, 0, taken, bought))
+    note_removal(overlay, sender, record.index, leaving)
     write_delegation(overlay, sender, record.index, _changed(record, held, -leaving, context.epoch))
     write_validator(overlay, with_delegated(record, -taken, -leaving))
 
@@ -271,14 +279,14 @@ def _nothing(_: Undelegate | Withdraw) -> int:
     return 0
 
 
-def _three_records(_: Delegate) -> int:
-    """Validator, delegation, BONDED."""
-    return 3
-
-
-def _four_records(_: Undelegate) -> int:
-    """Validator, delegation, unbondings, pool."""
+def _four_records(_: Delegate) -> int:
+    """Validator, delegation, additions, BONDED."""
     return 4
+
+
+def _five_records(_: Undelegate) -> int:
+    """Validator, delegation, additions, unbondings, pool."""
+    return 5
 
 
 def _pools_too(_: Withdraw) -> int:
@@ -293,7 +301,8 @@ DELEGATE: Final = Kind(
     check_payload=check_delegate,
     apply=apply_delegate,
     spends=_delegated_units,
-    touches=_three_records,
+    touches=_four_records,
+    may_pause=False,
 )
 UNDELEGATE: Final = Kind(
     number=12,
@@ -302,7 +311,8 @@ UNDELEGATE: Final = Kind(
     check_payload=check_undelegate,
     apply=apply_undelegate,
     spends=_nothing,
-    touches=_four_records,
+    touches=_five_records,
+    may_pause=False,
 )
 WITHDRAW: Final = Kind(
     number=13,
@@ -312,4 +322,5 @@ WITHDRAW: Final = Kind(
     apply=apply_withdraw,
     spends=_nothing,
     touches=_pools_too,
+    may_pause=False,
 )

@@ -18,14 +18,14 @@ def effective_stakes(stakes: Mapping[int, int]) -> dict[int, int]:
 def effective_stake_cap(stakes: Collection[int]) -> int:
     """The greatest c (units) with 12 c <= sum of min(stake, c): nobody then counts for more than a twelfth.
 
-    sum(min(stake, c)) − 12 c is concave in c and 0 at c = 0, so the c that fulfil it are an interval from 0, and
-    bisection finds its end. (A cap of a twelfth of the plain total would leave a holder of 90 % with 45 %.)
+    The sum is the least, over k, of k c and all but the k greatest stakes; so c must fulfil (12 − k) c <= all but the k
+    greatest for each k below 12, and further ones are no bound. (A cap of a twelfth of the plain total would leave a
+    holder of 90 % with 45 %.)
     """
-    least, beyond = 0, sum(stakes) // FULL_MODE_VALIDATORS + 1
-    while beyond - least > 1:
-        middle = (least + beyond) >> 1
-        if FULL_MODE_VALIDATORS * middle <= sum(min(stake, middle) for stake in stakes):
-            least = middle
-        else:
-            beyond = middle
-    return least
+    left = sum(stakes)
+    cap = left // FULL_MODE_VALIDATORS
+    greatest = sorted(stakes, reverse=True)[: FULL_MODE_VALIDATORS - 1]
+    for capped, stake in enumerate(greatest, start=1):
+        left -= stake
+        cap = min(cap, left // (FULL_MODE_VALIDATORS - capped))
+    return cap

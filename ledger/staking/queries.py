@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 from ledger.staking.records import (
     DELEGATION_CODEC,
@@ -24,18 +23,7 @@ from ledger.staking.records import (
     read_validator,
 )
 from ledger.staking.shares import claim, earned_units, own_claim, units_of
-
-
-class StateListing(Protocol):
-    """A state that can be read and listed (`ledger.storage.state_store.LedgerStore`)."""
-
-    def get(self, key: bytes) -> bytes | None:
-        """The value at a state key, or None."""
-        ...
-
-    def state(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """All (state key, value) under a prefix, in key order."""
-        ...
+from ledger.state import StateListing
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,12 @@ from typing import Final
 
 import msgspec
 
-from ledger.accounts import ADDRESS_OF_SYSTEM_ACCOUNT, BONDED_ADDRESS, FEES_ADDRESS
+from ledger.accounts import BONDED_ADDRESS, FEES_ADDRESS, VALIDATOR_POOL, VALIDATOR_POOL_ADDRESS
 from ledger.epoch_steps import EpochChange
 from ledger.errors import ConservationBroken
 from ledger.fee_credits import fee_credit
 from ledger.genesis import FUNDED_AT_GENESIS
+from ledger.issuance import FRACTION_BITS, count_issued, read_issuance_share
 from ledger.staking.effective_stake import effective_stakes
 from ledger.staking.records import (
     ACCUMULATOR_SHIFT,
@@ -38,21 +39,19 @@ YEARLY_PPM: Final = 20_000
 """2 % of the pool's genesis balance."""
 HALVING_YEARS: Final = 4
 
-_POOL: Final = "VALIDATOR_POOL"
-_POOL_ADDRESS: Final = ADDRESS_OF_SYSTEM_ACCOUNT[_POOL]
-
 
 def epoch_budget(epoch: int, epochs_per_year: int) -> int:
     """Units that one epoch may pay out of VALIDATOR_POOL."""
-    yearly = FUNDED_AT_GENESIS[_POOL] * YEARLY_PPM // PPM
+    yearly = FUNDED_AT_GENESIS[VALIDATOR_POOL] * YEARLY_PPM // PPM
     return (yearly // epochs_per_year) >> min(63, epoch // (HALVING_YEARS * epochs_per_year))
 
 
 def pay_rewards(overlay: Overlay, change: EpochChange) -> None:
     """The step `rewards`."""
     rules = change.context.staking
-    pool_units = overlay.account(_POOL_ADDRESS).balance
+    pool_units = overlay.account(VALIDATOR_POOL_ADDRESS).balance
     budget = min(epoch_budget(change.closing_epoch, rules.epochs_per_year), pool_units)
+    budget = budget * read_issuance_share(overlay) >> FRACTION_BITS
     stakes = {one.index: one.stake_units for one in read_snapshot(overlay).validators if one.stake_units}
     shares = pool_shares(budget, change.activity, effective_stakes(stakes))
     paid = fees = 0
@@ -69,9 +68,10 @@ def pay_rewards(overlay: Overlay, change: EpochChange) -> None:
         write_validator(overlay, rewarded(record, earned, change))
         paid += earned - credited
         fees += credited
-    if overlay.debit(_POOL_ADDRESS, paid) is None or overlay.debit(FEES_ADDRESS, fees) is None:
+    if overlay.debit(VALIDATOR_POOL_ADDRESS, paid) is None or overlay.debit(FEES_ADDRESS, fees) is None:
         raise ConservationBroken("rewards", paid + fees, pool_units + overlay.account(FEES_ADDRESS).balance)
     overlay.credit(BONDED_ADDRESS, paid + fees)
+    count_issued(overlay, paid + fees)
 
 
 def pool_shares(

@@ -14,10 +14,11 @@ from typing import Final
 
 import msgspec
 
-from ledger.accounts import ADDRESS_OF_SYSTEM_ACCOUNT, BONDED_ADDRESS
+from ledger.accounts import BONDED_ADDRESS, TRANSITION_RESERVE_ADDRESS
 from ledger.amounts import UNITS_PER_NXT
 from ledger.epoch_steps import EpochChange
 from ledger.errors import ConservationBroken
+from ledger.issuance import count_burned
 from ledger.registry import Rejected
 from ledger.rules import BlockContext
 from ledger.staking.records import (
@@ -72,8 +73,6 @@ UNKNOWN_VALIDATOR: Final = "UnknownValidator"
 TOO_OLD: Final = "TooOld"
 ALREADY_SLASHED: Final = "AlreadySlashed"
 OFFENCE_AHEAD: Final = "OffenceAhead"
-
-_RESERVE_ADDRESS: Final = ADDRESS_OF_SYSTEM_ACCOUNT["TRANSITION_RESERVE"]
 
 
 def penalty_ppm(slashed_units: int, stake_units: int) -> int:
@@ -180,7 +179,8 @@ def _pay_out(overlay: Overlay, taken: int, reserve: int) -> None:
     """Take `taken` units out of BONDED and give `reserve` of them to TRANSITION_RESERVE."""
     if overlay.debit(BONDED_ADDRESS, taken) is None:
         raise ConservationBroken("slash", overlay.account(BONDED_ADDRESS).balance, taken)
-    overlay.credit(_RESERVE_ADDRESS, reserve)
+    overlay.credit(TRANSITION_RESERVE_ADDRESS, reserve)
+    count_burned(overlay, reserve)
 
 
 def _first_exposed(offence_epoch: int, context: BlockContext, epoch: int) -> int:

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from ledger.accounts import BONDED_ADDRESS, SYSTEM_ADDRESSES
+from ledger.accounts import BONDED_ADDRESS, is_reserved_address, reserved_name
 from ledger.amounts import MAX_SUPPLY_UNITS
 from ledger.encoding import Address20, Codec, Count, Hash32, Record, Signature64
 from ledger.errors import KeyRefused, PayloadInvalid, RecipientRefused, SignatureInvalid
@@ -43,6 +43,7 @@ from ledger.staking.records import (
 )
 from ledger.staking.snapshot import ValidatorIndex
 from ledger.staking.validator_lookup import require_operator, require_withdrawal_key, staying_validator
+from ledger.staking.vote_weight import note_addition
 from ledger.state import Overlay
 from ledger.transactions import SignedTransaction
 from ledger.transfer import move_units
@@ -179,8 +180,8 @@ def check_register(payload: ValidatorRegister, rules: ChainRules) -> None:
         raise PayloadInvalid(
             "validator_register", f"{payload.self_stake_units} units, expected 1 to {MAX_SUPPLY_UNITS}"
         )
-    if payload.withdrawal_address in SYSTEM_ADDRESSES:
-        raise RecipientRefused(SYSTEM_ADDRESSES[payload.withdrawal_address])
+    if is_reserved_address(payload.withdrawal_address):
+        raise RecipientRefused(reserved_name(payload.withdrawal_address))
     core = RegistrationCore(
         payload.consensus_key,
         payload.withdrawal_address,
@@ -210,6 +211,9 @@ def apply_register(
     move_units(overlay, transaction.sender, BONDED_ADDRESS, units)
     overlay.put(VALIDATOR_COUNT_KEY, (index + 1).to_bytes(4, "big"))
     overlay.put(VALIDATOR_LIST_KEY, LIST_CODEC.encode((*listed, index)))
+    note_addition(
+        overlay, payload.withdrawal_address, index, units, context.epoch, context.staking.voting_epochs
+    )
     write_validator(
         overlay,
         new_validator(
@@ -334,6 +338,9 @@ def apply_exit(
 ) -> None:
     """Leave for good: the own stake unbonds at once, the next snapshot counts nothing. Delegators take theirs out.
 
+    Stake that has voted may leave by this: it stays in BONDED and can be slashed for the unbonding time, which is no
+    shorter than a vote, and its ballot stands.
+
     Errors: `Rejected` UnknownValidator, ValidatorExited, NotValidatorsKey, TooManyUnbondings.
     """
     record = staying_validator(overlay, payload.validator)
@@ -385,8 +392,8 @@ def _nothing(_: object) -> int:
 
 
 def _registered_records(_: object) -> int:
-    """Record, key, count, list, BONDED."""
-    return 5
+    """Record, key, count, list, additions, BONDED."""
+    return 6
 
 
 def _two_records(_: object) -> int:
@@ -394,9 +401,9 @@ def _two_records(_: object) -> int:
     return 2
 
 
-def _three_records(_: object) -> int:
-    """Record, pool, unbondings."""
-    return 3
+def _four_records(_: object) -> int:
+    """Record, pool, unbondings, additions."""
+    return 4
 
 
 VALIDATOR_REGISTER: Final = Kind(
@@ -407,6 +414,7 @@ VALIDATOR_REGISTER: Final = Kind(
     apply=apply_register,
     spends=_stake,
     touches=_registered_records,
+    may_pause=False,
 )
 COMMISSION_SET: Final = Kind(
     number=14,
@@ -415,6 +423,7 @@ COMMISSION_SET: Final = Kind(
     check_payload=check_index_only,
     apply=apply_commission_set,
     spends=_nothing,
+    may_pause=False,
 )
 ONION_RENEW: Final = Kind(
     number=15,
@@ -423,6 +432,7 @@ ONION_RENEW: Final = Kind(
     check_payload=check_index_only,
     apply=apply_onion_renew,
     spends=_nothing,
+    may_pause=False,
 )
 KEY_ROTATE: Final = Kind(
     number=16,
@@ -432,6 +442,7 @@ KEY_ROTATE: Final = Kind(
     apply=apply_rotate,
     spends=_nothing,
     touches=_two_records,
+    may_pause=False,
 )
 VALIDATOR_EXIT: Final = Kind(
     number=17,
@@ -440,7 +451,8 @@ VALIDATOR_EXIT: Final = Kind(
     check_payload=check_index_only,
     apply=apply_exit,
     spends=_nothing,
-    touches=_three_records,
+    touches=_four_records,
+    may_pause=False,
 )
 UNJAIL: Final = Kind(
     number=18,
@@ -449,4 +461,5 @@ UNJAIL: Final = Kind(
     check_payload=check_index_only,
     apply=apply_unjail,
     spends=_nothing,
+    may_pause=False,
 )

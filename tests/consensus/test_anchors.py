@@ -325,7 +325,9 @@ SHORT_EPOCH = 16
 
 def rich_chain() -> FoundedChain:
     """Six validators, epochs of 16 slots, and accounts that can pay a validator's stake."""
-    genesis, keys, accounts = devnet_genesis(6, epoch_slots=SHORT_EPOCH, account_units=5_000 * UNITS_PER_NXT)
+    genesis, keys, accounts = devnet_genesis(
+        6, seed="newcomer", epoch_slots=SHORT_EPOCH, account_units=5_000 * UNITS_PER_NXT
+    )
     return chain_of(genesis, keys, accounts)
 
 

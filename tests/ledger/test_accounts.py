@@ -42,12 +42,12 @@ def test_damaged_account_is_malformed(raw: bytes) -> None:
 
 
 def test_system_accounts_have_distinct_derived_addresses() -> None:
-    assert len(SYSTEM_ACCOUNTS) == len(SYSTEM_ADDRESSES) == 7 + 12
+    assert len(SYSTEM_ACCOUNTS) == len(SYSTEM_ADDRESSES) == 8 + 12
     assert all(SYSTEM_ADDRESSES[system_address(name)] == name for name in SYSTEM_ACCOUNTS)
 
 
-def test_bonded_stake_circulates() -> None:
-    assert set(SYSTEM_ACCOUNTS) - set(RESERVES) == {"BONDED"}
+def test_bonded_stake_and_deposits_circulate() -> None:
+    assert set(SYSTEM_ACCOUNTS) - set(RESERVES) == {"BONDED", "DEPOSITS"}
 
 
 def test_every_sector_has_a_pool_among_the_reserves() -> None:

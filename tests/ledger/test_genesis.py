@@ -82,6 +82,8 @@ def test_hash_does_not_depend_on_spaces_or_the_order_of_keys_and_allocations() -
         {"validators": (validator(1, 7),)},
         {"validators": (validator(0, 8),)},
         {"validators": (validator(0, 7, layers=8),)},
+        {"registrars": (ALICE,)},
+        {"parameters": ((1, 5_000),)},
     ],
 )
 def test_hash_depends_on_every_field(changed: dict[str, Any]) -> None:
@@ -89,7 +91,7 @@ def test_hash_depends_on_every_field(changed: dict[str, Any]) -> None:
 
 
 def test_hash_is_pinned() -> None:
-    assert genesis_hash(made()).hex() == "8ee8a5b4ae7b58eede123f0b4ce6c436544f9443b18a99334e8c57a0ca3eafaf"
+    assert genesis_hash(made()).hex() == "c60af7f4dd4c820de13f9e411fdb43c88c45d0698507a695c7cd4cd428e27403"
 
 
 def test_supply_is_conserved_and_every_system_account_exists() -> None:
@@ -174,7 +176,7 @@ def test_amount_that_is_no_string_of_decimal_units_is_refused(units: object) -> 
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        ({"version": 1}, "version 1, this node knows 2"),
+        ({"version": 1}, "version 1, this node knows 3"),
         ({"version": True}, "version must be an integer"),
         ({"slot_ms": "1000"}, "slot_ms must be an integer"),
         ({"slot_ms": 1}, "slot_ms is 1, expected 50 to 600000"),
@@ -189,6 +191,16 @@ def test_amount_that_is_no_string_of_decimal_units_is_refused(units: object) -> 
         ({"allocations": {}}, "allocations must be a list"),
         ({"validators": []}, "malformed"),
         ({"validators": ["x"]}, r"validators\[0\] must be an object"),
+        ({"registrars": ["x"]}, r"registrars\[0\]: 'x' is not an address"),
+        ({"parameters": []}, "parameters must be an object"),
+        ({"parameters": {"quorums": "1"}}, "unknown name 'quorums'; did you mean 'quorum'?"),
+        ({"parameters": {"quorum": 334000}}, "parameters.quorum must be a string"),
+        ({"parameters": {"quorum": "1"}}, "quorum is 1, its bounds are 200000 to 667000"),
+        (
+            {"parameters": {"floor_food": "24999999999"}},
+            "floor_food is 24999999999, its bounds are 25000000000 to",
+        ),
+        ({"parameters": {"pool_fee": "30"}}, "no parameter 30 is one value for the whole chain"),
     ],
 )
 def test_bad_field_is_named(changed: dict[str, Any], named: str) -> None:
@@ -212,7 +224,7 @@ def test_consensus_key_in_another_spelling_is_refused() -> None:
 def test_repeated_or_system_address_is_refused() -> None:
     with pytest.raises(GenesisInvalid, match="none may repeat"):
         made(allocations=((ALICE, 1), (ALICE, 2)))
-    with pytest.raises(GenesisInvalid, match="TREASURY is a system account"):
+    with pytest.raises(GenesisInvalid, match="is the system account TREASURY"):
         made(allocations=((TREASURY_ADDRESS, 1),))
     with pytest.raises(GenesisInvalid, match="withdrawal_address is the system account TREASURY"):
         made(validators=(validator(0, 1, TREASURY_ADDRESS),))
@@ -239,6 +251,8 @@ def test_unsorted_genesis_is_refused_because_it_would_have_another_hash() -> Non
         *(
             genesis.allocations[::-1],
             genesis.validators,
+            genesis.registrars,
+            genesis.parameters,
         ),
     )
     with pytest.raises(GenesisInvalid, match="ascend"):

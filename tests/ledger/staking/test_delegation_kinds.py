@@ -97,14 +97,15 @@ def test_undelegated_units_come_home_after_the_unbonding_time_and_not_before(cha
 
 
 def test_all_of_a_delegation_leaves_no_record_behind(chain: StakingChain) -> None:
-    before = set(chain.state)
+    before = {key for key in chain.state if key[:1] not in (b"c", b"l")}
     key = chain.accounts[0]
     chain.send(key, "delegate", Delegate(0, 100 * NXT))
     assert chain.send(key, "undelegate", Undelegate(0, 0)) == ""
     chain.go_to(16)
     assert chain.send(key, "withdraw", Withdraw(0)) == ""
     chain.go_to(17)
-    assert set(chain.state) == before | {HISTORY_KEY}
+    of_the_economy = {key for key in chain.state if key[:1] in (b"c", b"l")}
+    assert set(chain.state) - of_the_economy == before | {HISTORY_KEY}
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from builders.staking import NXT, StakingChain
 from ledger.accounts import FEES_ADDRESS, Account
 from ledger.epoch_transition import begin_epoch
 from ledger.execution import execute_mergeset
+from ledger.issuance import FLOWS_KEY
 from ledger.onion import onion_layer
 from ledger.registry import Rejected
 from ledger.staking.delegation_kinds import Delegate, Undelegate, Withdraw
@@ -147,7 +148,7 @@ def test_kind_touches_no_more_records_than_it_pays_for(kind: str) -> None:
         CHAIN.registry,
     )
     assert outcome.receipts[0].reason == ""
-    of_the_fee = {account_key(transaction.sender), account_key(FEES_ADDRESS), fee_credit_key(0)}
+    of_the_fee = {account_key(transaction.sender), account_key(FEES_ADDRESS), fee_credit_key(0), FLOWS_KEY}
     registered = CHAIN.registry.named(kind)
     assert registered is not None
     assert len(set(outcome.changes) - of_the_fee) <= registered.touches(transaction.payload)
@@ -204,6 +205,7 @@ def test_L25_rejection_leaves_fee_and_nonce_only() -> None:
         account_key(transaction.sender),
         account_key(FEES_ADDRESS),
         fee_credit_key(0),
+        FLOWS_KEY,
     }
     registered = CHAIN.registry.named("undelegate")
     assert registered is not None

@@ -177,16 +177,17 @@ def test_steps_of_the_transition_are_a_value_that_others_extend() -> None:
             name, lambda _, change: seen.append((name, change.closing_epoch, change.context.epoch))
         )
 
-    steps = LEDGER_EPOCH_STEPS.before("rewards", note("policy")).after(
-        "rewards", note("reserve"), note("floor")
-    )
-    names = [step.name for step in steps.steps]
-    assert names == ["policy", "rewards", "reserve", "floor", "penalties", "validators", "snapshot"]
+    steps = LEDGER_EPOCH_STEPS.before("rewards", note("one")).after("rewards", note("two"), note("three"))
+    assert [step.name for step in steps.steps] == [
+        *("oracle", "governance", "policy"),
+        *("one", "rewards", "two", "three", "penalties"),
+        *("reserve", "floor_share", "crisis", "floor", "validators", "snapshot"),
+    ]
     chain = StakingChain()
     chain.epoch = 5
     execute_mergeset(chain.reader, [], chain.context(), chain.registry, steps)
-    assert seen == [("policy", 0, 5), ("reserve", 0, 5), ("floor", 0, 5)]
-    with pytest.raises(EpochStepUnknown, match="known: rewards, penalties, validators, snapshot"):
+    assert seen == [("one", 0, 5), ("two", 0, 5), ("three", 0, 5)]
+    with pytest.raises(EpochStepUnknown, match="crisis, floor, validators, snapshot"):
         LEDGER_EPOCH_STEPS.after("moon", note("x"))
 
 

@@ -318,7 +318,7 @@ def test_audit_of_a_sound_state_counts_the_whole_supply() -> None:
     report = audit(store)
     assert report.faults == ()
     assert report.total_units == MAX_SUPPLY_UNITS
-    assert report.accounts == 19 + 8 + 1
+    assert report.accounts == 20 + 8 + 1
     assert report.fee_credits_units == report.system_balances["FEES"] == fee
     assert report.circulating_units == (12 * 1_000 + 8) * UNITS_PER_NXT - fee
     assert report.reserved_units + report.circulating_units == MAX_SUPPLY_UNITS

@@ -1,0 +1,1 @@
+"""What votes decide and everything else reads: parameters, registrars, sector tokens, pauses."""

@@ -1,0 +1,1 @@
+"""The exchange: constant-product pools of two assets in integers, rounded for the pool."""

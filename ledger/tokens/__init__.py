@@ -1,0 +1,1 @@
+"""Tokens that users create: fixed supply, fixed decimals, conserved one by one."""

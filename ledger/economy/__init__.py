@@ -1,0 +1,1 @@
+"""The economic loop: messages, reserve, sectors, floor, debt backing, monetary policy."""

@@ -1,0 +1,1 @@
+"""What the chain knows of the world: values that validators report. Specification: README.md."""

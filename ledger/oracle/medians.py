@@ -1,0 +1,118 @@
+"""The step `oracle` of the epoch transition: what the reports of the epoch that ends make of the feeds.
+
+A feed takes the median of its reports, weighted by effective stake, when at least three validators with more than a
+third of all effective stake have reported: those that lie, less than a third, can never set a value by themselves. It
+moves by a bounded part of what it was. Source: ledger.md, Order of an epoch transition.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ledger.epoch_steps import EpochChange
+from ledger.oracle.feeds import FEEDS, PPM, Feed
+from ledger.oracle.records import (
+    FeedValue,
+    Outliers,
+    read_feed,
+    read_outliers,
+    take_reports,
+    write_feed,
+    write_outliers,
+)
+from ledger.staking.effective_stake import effective_stakes
+from ledger.staking.snapshot import read_snapshot
+from ledger.staking_rules import StakingRules
+from ledger.state import Overlay
+
+LEAST_REPORTERS: Final = 3
+QUORUM_PARTS: Final = 3
+"""The reporters' effective stake, times this, is more than all."""
+OUTLIER_PPM: Final = 200_000
+"""A report further from the median than this part of it is an outlier."""
+LEAST_AGE_EPOCHS: Final = 8
+"""A value counts for a day after its epoch, and for so many epochs at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One report of one feed."""
+
+    validator: int
+    value: int
+    weight: int
+    """Effective stake in units, more than 0."""
+
+
+def max_age_epochs(rules: StakingRules) -> int:
+    """Epochs after its own in which a value still counts."""
+    return max(LEAST_AGE_EPOCHS, rules.day_epochs)
+
+
+def weighted_lower_median(weighed: Sequence[tuple[int, int]]) -> int:
+    """Of (value, weight > 0), at least one: the least value up to which lies half of the weight or more."""
+    ordered = sorted(weighed)
+    everything = sum(weight for _, weight in ordered)
+    median, up_to = ordered[0]
+    for value, weight in ordered[1:]:
+        if 2 * up_to >= everything:
+            break
+        median, up_to = value, up_to + weight
+    return median
+
+
+def moved(feed: Feed, last: FeedValue | None, median: int) -> int:
+    """The feed's next value: the median, or as near to it as one move leads."""
+    if last is None:
+        return median
+    most = feed.max_move(last.value)
+    return min(max(median, last.value - most), last.value + most)
+
+
+def take_medians(overlay: Overlay, change: EpochChange) -> None:
+    """The step `oracle`. Reports of the closing epoch become values of that epoch, or nothing; they are removed.
+
+    O(n) in validators that reported.
+    """
+    reports = take_reports(overlay)
+    if not reports:
+        return
+    stakes = {one.index: one.stake_units for one in read_snapshot(overlay).validators if one.stake_units}
+    effective = effective_stakes(stakes)
+    everything = sum(effective.values())
+    said: dict[int, list[Said]] = {feed.number: [] for feed in FEEDS}
+    for validator, ones in reports.items():
+        weight = effective.get(validator)
+        if weight:
+            for report in ones:
+                said[report.feed].append(Said(validator, report.value, weight))
+    far_off: dict[int, tuple[int, int, int]] = {}
+    for feed in FEEDS:
+        heard = said[feed.number]
+        stake_units = sum(one.weight for one in heard)
+        if len(heard) < LEAST_REPORTERS or QUORUM_PARTS * stake_units <= everything:
+            continue
+        median = weighted_lower_median([(one.value, one.weight) for one in heard])
+        value = FeedValue(
+            value=moved(feed, read_feed(overlay, feed.number), median),
+            epoch=change.closing_epoch,
+            fresh_through=change.closing_epoch + max_age_epochs(change.context.staking),
+            median=median,
+            reporters=len(heard),
+            stake_units=stake_units,
+        )
+        write_feed(overlay, feed.number, value)
+        for one in heard:
+            if abs(one.value - median) * PPM > OUTLIER_PPM * median:
+                times, _, _ = far_off.get(one.validator, (0, 0, 0))
+                far_off[one.validator] = (times + 1, feed.number, one.value)
+    _note_outliers(overlay, far_off, change.closing_epoch)
+
+
+def _note_outliers(overlay: Overlay, far_off: Mapping[int, tuple[int, int, int]], epoch: int) -> None:
+    """Count who was far off, by validator: (times, and feed and value of the last). It costs nothing yet."""
+    for validator in sorted(far_off):
+        times, feed, value = far_off[validator]
+        before = read_outliers(overlay, validator)
+        count = times if before is None else before.count + times
+        write_outliers(overlay, validator, Outliers(count, epoch, feed, value))

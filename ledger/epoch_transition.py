@@ -7,7 +7,12 @@ validator snapshot last. One journal with the merge set: a block's undo takes th
 
 from typing import Final
 
+from ledger.economy.floor.accrual import accrue_floor
+from ledger.economy.loop import allocate_reserve, guard_floor, share_with_floor
+from ledger.economy.monetary_policy import apply_policy
 from ledger.epoch_steps import EpochChange, EpochStep, EpochSteps
+from ledger.governance.closing import close_proposals
+from ledger.oracle.medians import take_medians
 from ledger.rules import BlockContext
 from ledger.staking.activity import take_activity
 from ledger.staking.records import read_epoch
@@ -20,8 +25,15 @@ __all__ = ["LEDGER_EPOCH_STEPS", "EpochChange", "EpochStep", "EpochSteps", "begi
 
 LEDGER_EPOCH_STEPS: Final = EpochSteps(
     (
+        EpochStep("oracle", take_medians),
+        EpochStep("governance", close_proposals),
+        EpochStep("policy", apply_policy),
         EpochStep("rewards", pay_rewards),
         EpochStep("penalties", raise_penalties),
+        EpochStep("reserve", allocate_reserve),
+        EpochStep("floor_share", share_with_floor),
+        EpochStep("crisis", guard_floor),
+        EpochStep("floor", accrue_floor),
         EpochStep("validators", update_validators),
         EpochStep("snapshot", take_snapshot),
     )

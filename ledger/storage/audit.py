@@ -1,4 +1,4 @@
-"""The full audit: every balance on disk counted again, against the supply, the fee credits and the stakes."""
+"""The full audit: every balance on disk counted again, against the supply, the fee credits, the stakes, the economy."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,7 @@ from ledger.amounts import MAX_SUPPLY_UNITS
 from ledger.errors import Malformed
 from ledger.fee_credits import decode_fee_credit
 from ledger.state import ACCOUNT_KEY_BYTES, ACCOUNT_PREFIX, FEE_CREDIT_PREFIX
+from ledger.storage.economy_audit import EconomyFigures, audit_economy
 from ledger.storage.staking_audit import audit_staking
 from ledger.storage.state_store import LedgerStore
 from ledger.storage.store import Reader
@@ -30,6 +31,8 @@ class AuditReport:
     """Sum of the proposers' fee credits; equals the balance of FEES."""
     staked_units: int
     """Stakes, delegations, unbonding pools and unpaid rewards; equals the balance of BONDED."""
+    economy: EconomyFigures
+    """Tokens, pools, floor, proposals, flows."""
     faults: tuple[str, ...]
     """What contradicts a rule, in words; empty for a sound state."""
 
@@ -69,6 +72,8 @@ def audit(reader: Reader) -> AuditReport:
     staked, staking_faults = audit_staking(store, system_balances.get(BONDED, 0))
     faults += staking_faults
     reserved = sum(system_balances.get(name, 0) for name in RESERVES)
+    economy, economy_faults = audit_economy(store, system_balances, MAX_SUPPLY_UNITS - reserved)
+    faults += economy_faults
     return AuditReport(
         accounts=accounts,
         total_units=total,
@@ -77,5 +82,6 @@ def audit(reader: Reader) -> AuditReport:
         system_balances=system_balances,
         fee_credits_units=credited,
         staked_units=staked,
+        economy=economy,
         faults=tuple(faults),
     )

@@ -87,9 +87,10 @@ class LedgerStore:
         """The value at a state key at the sink, or None."""
         return self._reader.get(STATE_PREFIX + key)
 
-    def state(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """All (state key, value) whose key begins with `prefix`, in key order."""
-        for key, value in self._reader.iterate(STATE_PREFIX + prefix):
+    def state(self, prefix: bytes = b"", *, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """All (state key, value) whose key begins with `prefix`, in key order; from the first above `after` on."""
+        start = None if after is None else STATE_PREFIX + after + b"\x00"
+        for key, value in self._reader.iterate(STATE_PREFIX + prefix, start=start):
             yield key[1:], value
 
     def receipts(self, block_id: bytes) -> tuple[Receipt, ...] | None:

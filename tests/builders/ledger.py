@@ -23,7 +23,12 @@ ONION_LAYERS = 512
 """Enough for a test's epochs, and quickly made."""
 
 STAKING = StakingRules(
-    activation_delay_epochs=4, unbonding_epochs=16, evidence_epochs=8, jail_epochs=8, epochs_per_year=985_500
+    activation_delay_epochs=4,
+    unbonding_epochs=16,
+    evidence_epochs=8,
+    jail_epochs=8,
+    epochs_per_year=985_500,
+    voting_epochs=3,
 )
 """The devnet's, with epochs of 32 s."""
 
@@ -44,6 +49,8 @@ def devnet_genesis(
     epoch_slots: int = 32,
     stake_units: int | Sequence[int] = 1_000 * UNITS_PER_NXT,
     account_units: int = 100 * UNITS_PER_NXT,
+    registrars: Sequence[bytes] = (),
+    parameters: Sequence[tuple[int, int]] = (),
 ) -> tuple[Genesis, list[KeyPair], list[KeyPair]]:
     """(genesis, the validators' keys by index, the funded accounts' keys). `stake_units` may give one per validator."""
     validator_keys = [key_pair(seed, "validator", index) for index in range(validators)]
@@ -66,6 +73,8 @@ def devnet_genesis(
             )
             for index, (key, stake) in enumerate(zip(validator_keys, stakes, strict=True))
         ),
+        registrars=tuple(registrars),
+        parameters=tuple(parameters),
     )
     return genesis, validator_keys, account_keys
 

@@ -16,8 +16,10 @@ from builders.ledger import (
 from ledger.accounts import ADDRESS_OF_SYSTEM_ACCOUNT, Account, decode_account
 from ledger.addresses import address_of
 from ledger.amounts import UNITS_PER_NXT
+from ledger.epoch_transition import LEDGER_EPOCH_STEPS, EpochSteps
 from ledger.execution import Outcome, execute_mergeset
 from ledger.genesis import chain_rules, genesis_state
+from ledger.issuance import issue_units
 from ledger.keys import KeyPair
 from ledger.kinds import ledger_kinds
 from ledger.onion import onion_layer, onion_secret
@@ -56,10 +58,19 @@ class StakingChain:
         staking: StakingRules = STAKING,
         registry: KindRegistry | None = None,
         stake_units: int | Sequence[int] = 1_000 * NXT,
+        registrars: Sequence[bytes] = (),
+        parameters: Sequence[tuple[int, int]] = (),
+        steps: EpochSteps = LEDGER_EPOCH_STEPS,
     ) -> None:
         self.seed = seed
+        self.steps = steps
         self.genesis, self.validator_keys, self.accounts = devnet_genesis(
-            validators, seed=seed, account_units=5_000 * NXT, stake_units=stake_units
+            validators,
+            seed=seed,
+            account_units=5_000 * NXT,
+            stake_units=stake_units,
+            registrars=registrars,
+            parameters=parameters,
         )
         self.owners = [key_pair(seed, "withdrawal", index) for index in range(validators)]
         self.rules = chain_rules(self.genesis)
@@ -77,8 +88,7 @@ class StakingChain:
     def give(self, key: KeyPair, units: int) -> None:
         """Units out of TREASURY, so that a key can pay fees. Not a transaction."""
         overlay = Overlay(MappingState(self.state))
-        overlay.debit(ADDRESS_OF_SYSTEM_ACCOUNT["TREASURY"], units)
-        overlay.credit(address_of(key.public_key), units)
+        issue_units(overlay, ADDRESS_OF_SYSTEM_ACCOUNT["TREASURY"], address_of(key.public_key), units)
         self.apply(overlay.changes())
 
     def apply(self, changes: dict[bytes, bytes | None]) -> None:
@@ -189,7 +199,7 @@ class StakingChain:
             for number, proposer in enumerate((*proposers, *reds))
         ]
         outcome = execute_mergeset(
-            self.reader, merged, self.context(timely_votes=tuple(votes)), self.registry
+            self.reader, merged, self.context(timely_votes=tuple(votes)), self.registry, self.steps
         )
         self.outcomes.append(outcome)
         self.apply(outcome.changes)

@@ -1,0 +1,1 @@
+"""Proposals, votes and what they bring about. Specification: README.md beside this."""

@@ -1,0 +1,243 @@
+"""The kinds `proposal_create` and `campaign_create`: what is put to the vote, and what that costs."""
+
+from typing import Annotated, Final
+
+import msgspec
+
+from ledger.accounts import DEPOSITS_ADDRESS, TRANSITION_RESERVE_ADDRESS
+from ledger.amounts import MAX_SUPPLY_UNITS
+from ledger.encoding import Codec, Count, Hash32, Record
+from ledger.errors import PayloadInvalid
+from ledger.governance.actions import Action, TextOnly, check_action
+from ledger.governance.classes import CAMPAIGN, EMERGENCY, voting_epochs
+from ledger.governance.effects import require_sensible
+from ledger.governance.records import (
+    EMERGENCY_PLACES,
+    MAX_OPEN,
+    MAX_OPEN_PER_PROPOSER,
+    OPEN,
+    OPEN_KEY,
+    Due,
+    Proposal,
+    Title,
+    due_of,
+    read_due,
+    take_id,
+    write_due,
+    write_proposal,
+)
+from ledger.governed.parameters import (
+    CAMPAIGN_BURN_UNITS,
+    PROPOSAL_DEPOSIT_UNITS,
+    QUORUM_PPM,
+    read_parameter,
+)
+from ledger.issuance import burn_units
+from ledger.registry import Kind, Rejected
+from ledger.rules import BlockContext, ChainRules
+from ledger.staking.records import read_epoch
+from ledger.staking.snapshot import ValidatorIndex, read_snapshot
+from ledger.staking.validator_lookup import known_validator, require_operator
+from ledger.state import Overlay
+from ledger.transactions import SignedTransaction
+from ledger.transfer import move_units
+
+TOO_MANY_OPEN = "TooManyOpenProposals"
+TOO_MANY_OF_PROPOSER = "TooManyOfProposer"
+CAMPAIGN_OPEN = "CampaignOpen"
+NOT_IN_SNAPSHOT = "ValidatorNotInSnapshot"
+BURN_TOO_SMALL = "BurnTooSmall"
+
+
+class ProposalCreate(Record, frozen=True):
+    """Payload of kind 50."""
+
+    class_: Annotated[int, msgspec.Meta(ge=0, le=255)]
+    title: Title
+    text_hash: Hash32
+    """Of the text that is to be decided on; where it lies is for people to agree on."""
+    action: Action
+
+
+class CampaignCreate(Record, frozen=True):
+    """Payload of kind 51: a validator promotes an innovation, and pays for being heard."""
+
+    validator: ValidatorIndex
+    title: Title
+    text_hash: Hash32
+    burn_units: Count
+    """At least the parameter `campaign_burn`."""
+
+
+def check_title(kind: str, title: str) -> None:
+    """No control characters, not blank. Errors: `PayloadInvalid`."""
+    if not title.strip(" "):
+        raise PayloadInvalid(kind, "title is blank")
+    for place, character in enumerate(title, start=1):
+        if ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0:
+            raise PayloadInvalid(kind, f"character {place} of the title is a control character")
+
+
+def check_proposal_create(payload: ProposalCreate, _: ChainRules) -> None:
+    """What no state can make valid. Errors: `PayloadInvalid`, `RecipientRefused`."""
+    check_title("proposal_create", payload.title)
+    check_action(payload.class_, payload.action)
+
+
+def apply_proposal_create(
+    overlay: Overlay, transaction: SignedTransaction, payload: ProposalCreate, context: BlockContext
+) -> tuple[int, ...]:
+    """Put a proposal to the vote; its deposit moves into DEPOSITS. Gives its id.
+
+    Errors: `Rejected` TooManyOpenProposals, TooManyOfProposer, InsufficientBalance, and what the action itself cannot
+    be done for: AlreadyRegistrar, NotRegistrar, RegistrarsFull, UnknownToken, PaymentTooGreat.
+    """
+    sender = transaction.sender
+    listed = _require_place(overlay, sender, payload.class_)
+    require_sensible(overlay, payload.action)
+    deposit = read_parameter(overlay, PROPOSAL_DEPOSIT_UNITS)
+    move_units(overlay, sender, DEPOSITS_ADDRESS, deposit)
+    return _open(
+        overlay,
+        listed,
+        _new(overlay, context, payload.class_, sender, payload.title, payload.text_hash, payload.action),
+        deposit_units=deposit,
+    )
+
+
+def check_campaign_create(payload: CampaignCreate, _: ChainRules) -> None:
+    """What no state can make valid. Errors: `PayloadInvalid`."""
+    check_title("campaign_create", payload.title)
+    least = CAMPAIGN_BURN_UNITS.least
+    if not least <= payload.burn_units <= MAX_SUPPLY_UNITS:
+        raise PayloadInvalid(
+            "campaign_create", f"burns {payload.burn_units} units, expected {least} to {MAX_SUPPLY_UNITS}"
+        )
+
+
+def apply_campaign_create(
+    overlay: Overlay, transaction: SignedTransaction, payload: CampaignCreate, context: BlockContext
+) -> tuple[int, ...]:
+    """Put a campaign to the vote and burn for it at once, into TRANSITION_RESERVE. Gives its id.
+
+    Errors: `Rejected` UnknownValidator, NotValidatorsKey, ValidatorNotInSnapshot, BurnTooSmall, CampaignOpen,
+    TooManyOpenProposals, TooManyOfProposer, InsufficientBalance.
+    """
+    sender, index = transaction.sender, payload.validator
+    require_operator(known_validator(overlay, index), sender)
+    if not any(one.index == index and one.stake_units for one in read_snapshot(overlay).validators):
+        raise Rejected(NOT_IN_SNAPSHOT, f"validator {index} takes no part in epoch {context.epoch}")
+    least = read_parameter(overlay, CAMPAIGN_BURN_UNITS)
+    if payload.burn_units < least:
+        raise Rejected(BURN_TOO_SMALL, f"burns {payload.burn_units} units, at least {least}")
+    listed = _require_place(overlay, sender, CAMPAIGN)
+    if any(one.campaign_validator == index + 1 for one in listed):
+        raise Rejected(CAMPAIGN_OPEN, f"validator {index} has a campaign open; one at a time")
+    burn_units(overlay, sender, TRANSITION_RESERVE_ADDRESS, payload.burn_units)
+    return _open(
+        overlay,
+        listed,
+        _new(overlay, context, CAMPAIGN, sender, payload.title, payload.text_hash, TextOnly()),
+        campaign_validator=index + 1,
+        burned_units=payload.burn_units,
+    )
+
+
+def _require_place(overlay: Overlay, proposer: bytes, class_: int) -> tuple[Due, ...]:
+    """The open proposals, when there is room for one more. Errors: `Rejected` TooManyOpenProposals,
+    TooManyOfProposer."""
+    listed = read_due(overlay, OPEN_KEY)
+    most = MAX_OPEN if class_ == EMERGENCY else MAX_OPEN - EMERGENCY_PLACES
+    if len(listed) >= most:
+        raise Rejected(TOO_MANY_OPEN, f"{len(listed)} proposals are open, at most {most} of this class")
+    own = sum(one.proposer == proposer for one in listed)
+    if own >= MAX_OPEN_PER_PROPOSER:
+        raise Rejected(TOO_MANY_OF_PROPOSER, f"{own} proposals of the sender are open; wait for their close")
+    return listed
+
+
+def _new(
+    overlay: Overlay,
+    context: BlockContext,
+    class_: int,
+    proposer: bytes,
+    title: str,
+    text_hash: bytes,
+    action: Action,
+) -> Proposal:
+    return Proposal(
+        id=take_id(overlay),
+        class_=class_,
+        proposer=proposer,
+        campaign_validator=0,
+        title=title,
+        text_hash=text_hash,
+        action=action,
+        deposit_units=0,
+        burned_units=0,
+        created_epoch=context.epoch,
+        closes_epoch=context.epoch + voting_epochs(class_, context.staking),
+        total_stake_units=read_epoch(overlay)[1],
+        quorum_ppm=read_parameter(overlay, QUORUM_PPM),
+        yes_units=0,
+        no_units=0,
+        abstain_units=0,
+        ballots=0,
+        bands_approving=0,
+        bands_populated=0,
+        status=OPEN,
+        reason="",
+        closed_epoch=0,
+        effect_epoch=0,
+        executed_epoch=0,
+    )
+
+
+def _open(overlay: Overlay, listed: tuple[Due, ...], proposal: Proposal, **paid: int) -> tuple[int, ...]:
+    proposal = msgspec.structs.replace(proposal, **paid)
+    write_proposal(overlay, proposal)
+    write_due(overlay, OPEN_KEY, (*listed, due_of(proposal, proposal.closes_epoch)))
+    return (proposal.id,)
+
+
+def _least_deposit(_: ProposalCreate) -> int:
+    """The deposit itself is a parameter; it is never less."""
+    return PROPOSAL_DEPOSIT_UNITS.least
+
+
+def _burn(payload: CampaignCreate) -> int:
+    return payload.burn_units
+
+
+def _four_records(_: ProposalCreate) -> int:
+    """Proposal, next id, list, DEPOSITS."""
+    return 4
+
+
+def _five_records(_: CampaignCreate) -> int:
+    """Proposal, next id, list, TRANSITION_RESERVE, flows."""
+    return 5
+
+
+PROPOSAL_CREATE: Final = Kind(
+    number=50,
+    name="proposal_create",
+    payload_codec=Codec(ProposalCreate, "proposal_create payload", 1_024),
+    check_payload=check_proposal_create,
+    apply=apply_proposal_create,
+    spends=_least_deposit,
+    touches=_four_records,
+    result_names=("proposal",),
+    may_pause=False,
+)
+CAMPAIGN_CREATE: Final = Kind(
+    number=51,
+    name="campaign_create",
+    payload_codec=Codec(CampaignCreate, "campaign_create payload", 1_024),
+    check_payload=check_campaign_create,
+    apply=apply_campaign_create,
+    spends=_burn,
+    touches=_five_records,
+    result_names=("proposal",),
+    may_pause=False,
+)

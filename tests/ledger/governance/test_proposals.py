@@ -1,0 +1,300 @@
+"""What may be put to the vote, by whom, how often, and what it costs (G4, G5)."""
+
+from typing import Any
+
+import pytest
+from builders.governance import GovernanceChain
+from builders.ledger import key_pair
+from builders.staking import NXT
+
+from ledger.accounts import ADDRESS_OF_SYSTEM_ACCOUNT
+from ledger.addresses import NXT_ASSET, pool_address
+from ledger.errors import LedgerError, Malformed, PayloadInvalid, RecipientRefused
+from ledger.governance.actions import (
+    Action,
+    KindPause,
+    ParameterChange,
+    Payment,
+    RegistrarAdd,
+    RegistrarRemove,
+    SectorToken,
+    TextOnly,
+    source_name,
+)
+from ledger.governance.classes import (
+    BUDGET,
+    CAMPAIGN,
+    CONSTITUTIONAL,
+    EMERGENCY,
+    PARAMETER,
+    POLICY,
+    time_lock_epochs,
+    voting_epochs,
+)
+from ledger.governance.records import EMERGENCY_PLACES, MAX_OPEN, OPEN, OPEN_KEY, read_due
+from ledger.governed.parameters import (
+    CAMPAIGN_BURN_UNITS,
+    FLOOR_PARAMETERS,
+    PARAMETERS,
+    POOL_FEE_BP,
+    PROPOSAL_DEPOSIT_UNITS,
+    QUORUM_PPM,
+    RESERVE_SHARE_PPM,
+    write_parameter,
+)
+from ledger.governed.pauses import PAUSABLE_KINDS
+from ledger.issuance import read_flows
+from ledger.kinds import ledger_kinds
+from ledger.staking.snapshot import read_snapshot
+from ledger.staking.validator_kinds import ValidatorExit
+from ledger.state import Overlay
+
+CHAIN = GovernanceChain()
+ADDRESS = b"a" * 20
+RESERVE = RESERVE_SHARE_PPM.number
+DEPOSIT = PROPOSAL_DEPOSIT_UNITS.default
+
+
+def test_a_proposal_is_open_from_its_creation_with_its_rules_written_down() -> None:
+    chain = GovernanceChain()
+    chain.go_to(4)
+    proposal = chain.proposal(chain.proposed(POLICY))
+    assert (proposal.id, proposal.status, proposal.created_epoch, proposal.closes_epoch) == (1, OPEN, 4, 7)
+    assert proposal.total_stake_units == 4_000 * NXT
+    assert proposal.quorum_ppm == QUORUM_PPM.default
+    assert proposal.deposit_units == DEPOSIT == chain.deposits
+    assert chain.proposed(POLICY) == 2
+
+
+@pytest.mark.parametrize(
+    ("class_", "action"),
+    [
+        (POLICY, Payment(0, ADDRESS, 1)),
+        (POLICY, ParameterChange(RESERVE, b"", 1)),
+        (BUDGET, TextOnly()),
+        (PARAMETER, TextOnly()),
+        (EMERGENCY, TextOnly()),
+        (EMERGENCY, ParameterChange(RESERVE, b"", 1)),
+        (CONSTITUTIONAL, Payment(0, ADDRESS, 1)),
+        (CONSTITUTIONAL, KindPause(1)),
+        (CAMPAIGN, TextOnly()),
+        (0, TextOnly()),
+        (7, TextOnly()),
+    ],
+)
+def test_a_class_can_do_what_it_is_for_and_nothing_else(class_: int, action: Action) -> None:
+    with pytest.raises(PayloadInvalid):
+        CHAIN.create(CHAIN.accounts[0], class_, action)
+
+
+@pytest.mark.parametrize(
+    ("class_", "action", "error"),
+    [
+        (POLICY, RegistrarAdd(ADDRESS_OF_SYSTEM_ACCOUNT["TREASURY"]), PayloadInvalid),
+        (POLICY, SectorToken(3, NXT_ASSET), PayloadInvalid),
+        (POLICY, SectorToken(12, ADDRESS), Malformed),
+        (BUDGET, Payment(0, ADDRESS, 0), PayloadInvalid),
+        (BUDGET, Payment(0, ADDRESS_OF_SYSTEM_ACCOUNT["TREASURY"], 1), RecipientRefused),
+        (BUDGET, Payment(0, pool_address(NXT_ASSET, ADDRESS), 1), RecipientRefused),
+        (BUDGET, Payment(13, ADDRESS, 1), Malformed),
+        (PARAMETER, ParameterChange(9_999, b"", 1), PayloadInvalid),
+        (PARAMETER, ParameterChange(RESERVE, ADDRESS, 1), PayloadInvalid),
+        (PARAMETER, ParameterChange(POOL_FEE_BP.number, b"", 20), PayloadInvalid),
+        (PARAMETER, ParameterChange(POOL_FEE_BP.number, ADDRESS, 20), PayloadInvalid),
+        (EMERGENCY, KindPause(52), PayloadInvalid),
+        (EMERGENCY, KindPause(12), PayloadInvalid),
+    ],
+)
+def test_G4_what_no_state_can_make_valid_is_refused_in_isolation(
+    class_: int, action: Action, error: type[LedgerError]
+) -> None:
+    with pytest.raises(error):
+        CHAIN.create(CHAIN.accounts[0], class_, action)
+
+
+@pytest.mark.parametrize("parameter", PARAMETERS, ids=lambda one: one.name)
+def test_G4_a_parameter_outside_of_its_bounds_cannot_be_proposed(parameter: Any) -> None:
+    class_ = CONSTITUTIONAL if parameter.constitutional else PARAMETER
+    subject = pool_address(NXT_ASSET, ADDRESS) if parameter.per_subject else b""
+    outside = [parameter.greatest + 1] + ([parameter.least - 1] if parameter.least else [])
+    for value in outside:
+        with pytest.raises(PayloadInvalid, match="its bounds are"):
+            CHAIN.create(CHAIN.accounts[0], class_, ParameterChange(parameter.number, subject, value))
+
+
+def test_G4_the_floor_of_1150_NXT_a_month_cannot_be_voted_down() -> None:
+    assert sum(one.least for one in FLOOR_PARAMETERS) == 1_150 * NXT
+    for parameter in FLOOR_PARAMETERS:
+        with pytest.raises(PayloadInvalid, match="its bounds are"):
+            CHAIN.create(
+                CHAIN.accounts[0],
+                CONSTITUTIONAL,
+                ParameterChange(parameter.number, b"", parameter.default - 1),
+            )
+
+
+def test_a_constitutional_parameter_is_no_matter_of_class_parameter() -> None:
+    with pytest.raises(PayloadInvalid, match="changed by a constitutional proposal"):
+        CHAIN.create(CHAIN.accounts[0], PARAMETER, ParameterChange(QUORUM_PPM.number, b"", 400_000))
+    with pytest.raises(PayloadInvalid, match="changed by a parameter proposal"):
+        CHAIN.create(CHAIN.accounts[0], CONSTITUTIONAL, ParameterChange(RESERVE, b"", 1))
+
+
+@pytest.mark.parametrize("title", [" ", "a\x00b", "line\nbreak", "\x7f", "a\x9bb"])
+def test_a_title_is_one_line_that_people_can_read(title: str) -> None:
+    with pytest.raises(PayloadInvalid):
+        CHAIN.create(CHAIN.accounts[0], title=title)
+
+
+def test_a_title_has_at_most_120_characters() -> None:
+    assert GovernanceChain().create(CHAIN.accounts[0], title="ä" * 120) == ""
+    with pytest.raises(Malformed):
+        CHAIN.create(CHAIN.accounts[0], title="ä" * 121)
+
+
+@pytest.mark.parametrize(
+    ("class_", "action", "reason"),
+    [
+        (POLICY, RegistrarRemove(ADDRESS), "NotRegistrar"),
+        (POLICY, SectorToken(0, ADDRESS), "UnknownToken"),
+        (BUDGET, Payment(0, ADDRESS, 20_000 * NXT + 1), "PaymentTooGreat"),
+        (BUDGET, Payment(1, ADDRESS, 1), "PaymentTooGreat"),
+    ],
+)
+def test_what_the_state_cannot_do_is_not_voted_on(class_: int, action: Action, reason: str) -> None:
+    chain = GovernanceChain()
+    assert chain.create(chain.accounts[0], class_, action) == reason
+    assert chain.deposits == 0
+
+
+def test_a_tenth_of_the_source_may_be_asked_for() -> None:
+    chain = GovernanceChain()
+    assert chain.create(chain.accounts[0], BUDGET, Payment(0, ADDRESS, 20_000 * NXT)) == ""
+
+
+def test_sources_are_the_ecosystem_fund_and_the_sectors() -> None:
+    assert source_name(0) == "ECOSYSTEM_FUND"
+    assert source_name(1) == "SECTOR_ELECTRICITY"
+    assert source_name(12) == "SECTOR_ENVIRONMENTAL"
+
+
+def test_G4_a_proposal_needs_its_deposit() -> None:
+    chain = GovernanceChain()
+    poor = key_pair("poor", "account", 0)
+    chain.give(poor, DEPOSIT)
+    assert chain.create(poor) == "InsufficientBalance"
+    chain.give(poor, DEPOSIT)
+    assert chain.create(poor) == ""
+
+
+def test_G4_no_more_than_64_proposals_are_open_and_8_places_are_for_emergencies() -> None:
+    chain = GovernanceChain()
+    keys = [key_pair("crowd", "account", number) for number in range(40)]
+    for key in keys:
+        chain.give(key, 30 * NXT)
+    for number in range(MAX_OPEN - EMERGENCY_PLACES):
+        assert chain.create(keys[number >> 1]) == ""
+    late = keys[-1]
+    assert chain.create(late) == "TooManyOpenProposals"
+    for number in range(EMERGENCY_PLACES):
+        assert chain.create(keys[30 + (number >> 1)], EMERGENCY, KindPause(1)) == ""
+    assert chain.create(late, EMERGENCY, KindPause(1)) == "TooManyOpenProposals"
+    assert len(read_due(chain.reader, OPEN_KEY)) == MAX_OPEN
+    chain.go_to(3)
+    assert read_due(chain.reader, OPEN_KEY) == ()
+    assert chain.create(late) == ""
+
+
+def test_G4_a_proposer_has_at_most_two_open() -> None:
+    chain = GovernanceChain()
+    key = chain.accounts[0]
+    assert [chain.create(key) for _ in range(3)] == ["", "", "TooManyOfProposer"]
+    chain.go_to(3)
+    assert chain.create(key) == ""
+
+
+def test_pausable_kinds_are_those_that_say_so_themselves() -> None:
+    assert {kind.number for kind in ledger_kinds().kinds() if kind.may_pause} == PAUSABLE_KINDS
+
+
+def test_governance_itself_cannot_be_paused() -> None:
+    assert not PAUSABLE_KINDS & {50, 51, 52, 53}
+
+
+def test_an_emergency_is_voted_on_for_a_fourteenth_of_the_time() -> None:
+    rules = CHAIN.context().staking
+    assert voting_epochs(EMERGENCY, rules) == 1
+    assert voting_epochs(POLICY, rules) == rules.voting_epochs
+    assert [time_lock_epochs(class_, rules) for class_ in range(POLICY, CAMPAIGN + 1)] == [1, 1, 1, 0, 1, 0]
+
+
+# campaigns ------------------------------------------------------------------------------------------------------------
+
+
+def rich_chain() -> GovernanceChain:
+    chain = GovernanceChain()
+    for key in (*chain.owners, *chain.validator_keys):
+        chain.give(key, 500 * NXT)
+    return chain
+
+
+def test_a_campaign_burns_at_once_and_for_ever() -> None:
+    chain = rich_chain()
+    before, flows = chain.account(chain.owners[1]).balance, read_flows(chain.reader)
+    assert chain.campaign(1, 150 * NXT) == ""
+    proposal = chain.proposal(chain.result()[0])
+    assert (proposal.campaign_validator, proposal.burned_units, proposal.deposit_units) == (2, 150 * NXT, 0)
+    fee = chain.outcomes[-1].receipts[0].fee
+    assert chain.account(chain.owners[1]).balance == before - 150 * NXT - fee
+    assert chain.system("TRANSITION_RESERVE") == 150 * NXT
+    assert read_flows(chain.reader).burned_units == flows.burned_units + 150 * NXT + fee
+    chain.close(proposal.id)
+    assert chain.account(chain.owners[1]).balance == before - 150 * NXT - fee
+
+
+def test_a_campaign_of_less_than_100_NXT_is_refused_in_isolation() -> None:
+    with pytest.raises(PayloadInvalid, match="expected 10000000000 to"):
+        rich_chain().campaign(1, 100 * NXT - 1)
+
+
+def test_a_campaign_burns_what_the_parameter_says() -> None:
+    chain = rich_chain()
+    overlay = Overlay(chain.reader)
+    write_parameter(overlay, CAMPAIGN_BURN_UNITS, 200 * NXT)
+    chain.apply(overlay.changes())
+    assert chain.campaign(1, 200 * NXT - 1) == "BurnTooSmall"
+    assert chain.campaign(1, 200 * NXT) == ""
+
+
+def test_G5_either_key_of_a_validator_may_campaign_and_nobody_else() -> None:
+    chain = rich_chain()
+    assert chain.campaign(0, by=chain.accounts[0]) == "NotValidatorsKey"
+    assert chain.campaign(0, by=chain.owners[1]) == "NotValidatorsKey"
+    assert chain.campaign(0, by=chain.validator_keys[0]) == ""
+    assert chain.campaign(9, by=chain.owners[1]) == "UnknownValidator"
+
+
+def test_G5_a_validator_has_one_campaign_open_whatever_key_asks() -> None:
+    chain = rich_chain()
+    assert chain.campaign(0, by=chain.validator_keys[0]) == ""
+    assert chain.campaign(0, by=chain.owners[0]) == "CampaignOpen"
+    chain.go_to(3)
+    assert chain.campaign(0, by=chain.owners[0]) == ""
+
+
+def test_G5_a_validator_without_stake_in_the_snapshot_cannot_campaign() -> None:
+    chain = rich_chain()
+    newcomer = chain.accounts[0]
+    assert chain.send(newcomer, "validator_register", chain.registration(0, newcomer)) == ""
+    assert chain.campaign(4, by=newcomer) == "ValidatorNotInSnapshot"
+    assert chain.send(chain.owners[3], "validator_exit", ValidatorExit(3)) == ""
+    chain.go_to(1)
+    assert chain.campaign(3) == "ValidatorNotInSnapshot"
+    assert {one.index for one in read_snapshot(chain.reader).validators if one.stake_units} == {0, 1, 2}
+
+
+def test_G5_a_campaign_that_cannot_be_paid_changes_fee_and_nonce_only() -> None:
+    chain = GovernanceChain()
+    assert chain.campaign(1) == "InsufficientBalance"
+    assert chain.system("TRANSITION_RESERVE") == 0
+    assert read_due(chain.reader, OPEN_KEY) == ()

@@ -49,7 +49,8 @@ bench: env
 	$(BIN)/python tests/benchmarks/run.py
 
 fuzz: env
-	NEXUS_FUZZ_INPUTS=$(INPUTS) $(BIN)/pytest -n $(WORKERS) --timeout 7200 tests/fuzz
+	NEXUS_FUZZ_INPUTS=$(INPUTS) NEXUS_EXCHANGE_STEPS=$$(($(INPUTS) * 5 / 2)) \
+		$(BIN)/pytest -n $(WORKERS) --timeout 7200 tests/fuzz tests/properties/test_exchange.py
 
 sim: env
 	$(BIN)/python tests/network/run_simulation.py --seed $(SEED) --virtual-seconds $(SECONDS) $(SIM)

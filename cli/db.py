@@ -137,6 +137,7 @@ def _audit(options: argparse.Namespace) -> int:
 
     with _opened(options) as database:
         report = audit(database)
+    economy = report.economy
     result = {
         "accounts": report.accounts,
         "total_units": str(report.total_units),
@@ -146,6 +147,18 @@ def _audit(options: argparse.Namespace) -> int:
         "fee_credits_units": str(report.fee_credits_units),
         "staked_units": str(report.staked_units),
         "system_accounts": {name: str(units) for name, units in report.system_balances.items()},
+        "issued_units": str(economy.issued_units),
+        "burned_units": str(economy.burned_units),
+        "message_burned_units": str(economy.message_burned_units),
+        "tokens": economy.tokens,
+        "pools": economy.pools,
+        "positions": economy.positions,
+        "pooled_units": str(economy.pooled_units),
+        "citizens": economy.citizens,
+        "floor_owed_units": str(economy.floor_owed_units),
+        "proposals": economy.proposals,
+        "open_proposals": economy.open_proposals,
+        "deposits_units": str(economy.deposits_units),
         "faults": list(report.faults),
     }
     lines = [
@@ -154,6 +167,13 @@ def _audit(options: argparse.Namespace) -> int:
         f"in reserves {format_nxt(report.reserved_units)}, circulating {format_nxt(report.circulating_units)}",
         f"fee credits {format_nxt(report.fee_credits_units)}, "
         f"stakes and their rewards {format_nxt(report.staked_units)}",
+        f"out of reserves since genesis {format_nxt(economy.issued_units)}, "
+        f"into them {format_nxt(economy.burned_units)}, by messages {format_nxt(economy.message_burned_units)}",
+        f"{economy.tokens} tokens, {economy.pools} pools with {economy.positions} positions "
+        f"and {format_nxt(economy.pooled_units)} NXT",
+        f"{economy.citizens} citizens are owed {format_nxt(economy.floor_owed_units)}",
+        f"{economy.proposals} proposals, {economy.open_proposals} open with deposits of "
+        f"{format_nxt(economy.deposits_units)}",
     ]
     lines += list(report.faults) or ["exact to the unit"]
     print_result(options, result, "\n".join(lines))

@@ -25,6 +25,7 @@ from node.block_producer import BlockProducer
 from node.chain_context import ChainContext
 from node.chain_writer import ChainWriter
 from node.config import NodeConfig
+from node.economy_meter import EconomyMeter
 from node.env import Env, NetworkSettings
 from node.evidence_reporter import EvidenceReporter
 from node.finalised_keeper import FinalisedKeeper
@@ -242,6 +243,7 @@ async def run_node(
             )
             upkeep = MempoolUpkeep(chain, mempool, transactions, env.workers, metrics=metrics, log=log)
             meter = ChainMeter(chain, env.workers, metrics=metrics, log=log)
+            economy_meter = EconomyMeter(chain, env.workers, metrics.economy)
             failure = Failure()
             nursery.start_soon(failure.raise_reported)
             pruner = BlockPruner(
@@ -302,6 +304,7 @@ async def run_node(
             nursery.start_soon(evidence.run, writer.subscribe())
             nursery.start_soon(upkeep.run, writer.subscribe())
             nursery.start_soon(meter.run, writer.subscribe())
+            nursery.start_soon(economy_meter.run, writer.subscribe())
             nursery.start_soon(auditor.run)
             nursery.start_soon(keeper.run, writer.subscribe())
             await nursery.start(snapshots.run)

@@ -1,6 +1,6 @@
 """Turns what happens into log lines and metrics. Only the node logs and counts; the packages below return events."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
@@ -96,17 +96,23 @@ class ChainMeter:
 
     async def _count_advance(self, event: ChainAdvanced) -> None:
         metrics, head = self._metrics, event.head
-        results: dict[str, int] = {}
+        ids = tuple(accepted.block_id for accepted in event.added)
+        blues, reds = await self._workers.run_reader(lambda: self._colours(ids))
+        new_blues, new_reds = self._take_new(blues), self._take_new(reds)
+        metrics.blocks.labels("blue").inc(len(new_blues))
+        metrics.blocks.labels("red").inc(len(new_reds))
+        carriers = new_blues | new_reds
+        results: Counter[str] = Counter()
+        of_kind: Counter[tuple[int, str]] = Counter()
         for accepted in event.added:
             for receipt in accepted.receipts:
                 result = _RESULTS.get(receipt.status, "skipped")
-                results[result] = results.get(result, 0) + 1
-        for result, count in results.items():
+                results[result] += 1
+                if receipt.block_id in carriers:
+                    of_kind[receipt.kind, result] += 1
+        for (kind, result), count in of_kind.items():
             metrics.transfers.labels(result).inc(count)
-        ids = tuple(accepted.block_id for accepted in event.added)
-        blues, reds = await self._workers.run_reader(lambda: self._colours(ids))
-        metrics.blocks.labels("blue").inc(self._count_new(blues))
-        metrics.blocks.labels("red").inc(self._count_new(reds))
+            metrics.transactions.labels(self._chain.registry.kind(kind).name, result).inc(count)
         if event.removed:
             metrics.reorg_depth.observe(len(event.removed))
         self._log.info(
@@ -118,7 +124,7 @@ class ChainMeter:
             removed=len(event.removed),
             blues=len(blues),
             reds=len(reds),
-            transactions=results.get("applied", 0) + results.get("failed", 0),
+            transactions=results["applied"] + results["failed"],
         )
 
     def _colours(self, chain_blocks: tuple[bytes, ...]) -> tuple[list[bytes], list[bytes]]:
@@ -132,13 +138,13 @@ class ChainMeter:
                 reds += data.mergeset_reds
         return blues, reds
 
-    def _count_new(self, blocks: list[bytes]) -> int:
-        """How many of them were not counted before: siblings of one slot that relieve each other as head merge the
+    def _take_new(self, blocks: list[bytes]) -> set[bytes]:
+        """Those of them that were not counted before: siblings of one slot that relieve each other as head merge the
         same blocks."""
-        new = 0
+        new = set()
         for block_id in blocks:
             if block_id not in self._counted:
-                new += 1
+                new.add(block_id)
             self._counted[block_id] = None
             self._counted.move_to_end(block_id)
             if len(self._counted) > COUNTED_BLOCKS:
@@ -230,6 +236,9 @@ class Auditor:
         self._metrics.conservation_error.set(self.error_units)
         self._metrics.supply.labels("circulating").set(report.circulating_units)
         self._metrics.supply.labels("reserved").set(report.reserved_units)
+        self._metrics.economy.tokens.set(report.economy.tokens)
+        self._metrics.economy.pools.set(report.economy.pools)
+        self._metrics.economy.pooled.set(report.economy.pooled_units)
         for fault in report.faults:
             self._log.error("audit found a fault", fault=fault)
 

@@ -19,6 +19,75 @@ DEPTH_BUCKETS = (1, 2, 3, 4, 6, 8, 12, 18, 36, 72, 180)
 SHUTDOWN_S = 2.0
 
 
+class EconomyMetrics:
+    """Figures of the economy at the head; what has to be counted by walking the state is of the last audit."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.system_account = Gauge(
+            "nexus_system_account_units",
+            "Balances of the accounts that no key signs for.",
+            ["account"],
+            registry=registry,
+        )
+        self.circulating = Gauge(
+            "nexus_circulating_units", "Units outside of the reserves.", registry=registry
+        )
+        self.issued = Gauge(
+            "nexus_issued_units", "Units that left the reserves since genesis.", registry=registry
+        )
+        self.burned = Gauge(
+            "nexus_burned_units", "Units that entered the reserves since genesis.", registry=registry
+        )
+        self.message_burned = Gauge(
+            "nexus_message_burned_units",
+            "Units that messages burned since genesis, by region.",
+            ["region"],
+            registry=registry,
+        )
+        self.price_rise = Gauge(
+            "nexus_message_price_rise_ratio",
+            "By what part a message costs more than its formula says.",
+            registry=registry,
+        )
+        self.policy_output = Gauge(
+            "nexus_policy_output_ratio",
+            "What the monetary policy decided: -1 is the full brake, 1 all of the budgets.",
+            registry=registry,
+        )
+        self.floor_population = Gauge("nexus_floor_population", "Citizens.", registry=registry)
+        self.floor_stability = Gauge(
+            "nexus_floor_stability_ratio",
+            "What the floor holds of a month's requirement, at most 1.",
+            registry=registry,
+        )
+        self.floor_owed = Gauge(
+            "nexus_floor_owed_units", "What citizens have not claimed or spent yet.", registry=registry
+        )
+        self.floor_paid = Gauge(
+            "nexus_floor_paid_units", "Units that left the floor since genesis.", registry=registry
+        )
+        self.crisis = Gauge(
+            "nexus_crisis_active",
+            "1 while the floor has less than its citizens' near need.",
+            registry=registry,
+        )
+        self.open_proposals = Gauge("nexus_open_proposals", "Proposals that are voted on.", registry=registry)
+        self.feed_age = Gauge(
+            "nexus_oracle_feed_age_epochs",
+            "Epochs since the reports that a feed's value is from; NaN when it never had one.",
+            ["feed"],
+            registry=registry,
+        )
+        self.feed_fresh = Gauge(
+            "nexus_oracle_feed_fresh", "1 while a feed's value counts.", ["feed"], registry=registry
+        )
+        self.tokens = Gauge("nexus_tokens", "Tokens, at the last audit.", registry=registry)
+        self.pools = Gauge("nexus_dex_pools", "Exchange pools, at the last audit.", registry=registry)
+        self.pooled = Gauge(
+            "nexus_dex_reserve_units", "NXT in exchange pools, at the last audit.", registry=registry
+        )
+
+
 class Metrics:
     """One registry with everything in it; the owner of a figure sets it."""
 
@@ -158,6 +227,12 @@ class Metrics:
             ["result"],
             registry=registry,
         )
+        self.transactions = Counter(
+            "nexus_transactions",
+            "Transactions executed by the selected chain, by kind and result.",
+            ["kind", "result"],
+            registry=registry,
+        )
         self.supply = Gauge(
             "nexus_supply_units", "Units by where they are, at the last audit.", ["part"], registry=registry
         )
@@ -166,6 +241,7 @@ class Metrics:
             "Sum of all accounts less the whole supply, at the last audit. Must be 0.",
             registry=registry,
         )
+        self.economy = EconomyMetrics(registry)
         self.peers = Gauge("nexus_p2p_peers", "Connected peers.", ["direction"], registry=registry)
         self.messages = Counter(
             "nexus_p2p_messages",

@@ -13,10 +13,12 @@ from consensus.stores import (
     read_head,
 )
 from ledger.execution import APPLIED, FAILED, Receipt
+from ledger.registry import KindRegistry
 from ledger.storage.state_store import LedgerStore
 from ledger.storage.store import Reader
 from node.rpc.groups import Method, MethodGroup
 from node.rpc.protocol import INVALID_PARAMS, NOT_FOUND, RpcError, pruned
+from node.rpc.receipts import receipt_result
 from node.rpc.schema import GetBlock, GetDag, Params
 from wnsp.spectrum import BANDS
 
@@ -55,7 +57,7 @@ class ChainMethods(MethodGroup):
     async def _get_block(self, params: GetBlock) -> object:
         if (params.id is None) == (params.index is None):
             raise RpcError(INVALID_PARAMS, "name the block by id or by index, not both", code="ParamsInvalid")
-        return await self.read(lambda reader: _block_json(reader, params))
+        return await self.read(lambda reader: _block_json(reader, params, self.services.registry))
 
     async def _get_dag(self, params: GetDag) -> object:
         return await self.read(lambda reader: _dag_json(reader, params))
@@ -90,17 +92,19 @@ def _header_json(block_id: bytes, header: Header) -> dict[str, object]:
     }
 
 
-def _receipt_json(receipt: Receipt) -> dict[str, object]:
+def _receipt_json(receipt: Receipt, registry: KindRegistry) -> dict[str, object]:
     return {
         "id": receipt.transaction_id.hex(),
         "status": _STATUS_WORDS.get(receipt.status, "skipped"),
         "reason": receipt.reason,
         "carrier": receipt.block_id.hex(),
         "fee": str(receipt.fee),
+        "kind": registry.kind(receipt.kind).name,
+        "result": receipt_result(receipt, registry),
     }
 
 
-def _block_json(reader: Reader, params: GetBlock) -> dict[str, object]:
+def _block_json(reader: Reader, params: GetBlock, registry: KindRegistry) -> dict[str, object]:
     if params.id is not None:
         block_id: bytes | None = bytes.fromhex(params.id)
     else:
@@ -132,7 +136,7 @@ def _block_json(reader: Reader, params: GetBlock) -> dict[str, object]:
         shown["transactions"] = [raw.hex() for raw in block.transactions]
     if params.receipts:
         receipts = LedgerStore(reader).receipts(block_id) if index is not None else None
-        shown["receipts"] = [_receipt_json(receipt) for receipt in receipts or ()]
+        shown["receipts"] = [_receipt_json(receipt, registry) for receipt in receipts or ()]
     return shown
 
 

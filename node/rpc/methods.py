@@ -10,12 +10,19 @@ from consensus.errors import ConsensusFault
 from ledger.errors import LedgerFault
 from ledger.storage.errors import StoreError
 from node.rpc.chain_methods import ChainMethods
+from node.rpc.economy_methods import EconomyMethods
+from node.rpc.exchange_methods import ExchangeMethods
 from node.rpc.finality_methods import FinalityMethods
+from node.rpc.floor_methods import FloorMethods
+from node.rpc.governance_methods import GovernanceMethods
 from node.rpc.groups import Method
 from node.rpc.ledger_methods import LedgerMethods
 from node.rpc.node_methods import NodeInfoMethods
+from node.rpc.oracle_methods import OracleMethods
 from node.rpc.protocol import INTERNAL_ERROR, RpcError
 from node.rpc.schema import parse_params
+from node.rpc.simulation_methods import SimulationMethods
+from node.rpc.token_methods import TokenMethods
 from node.rpc.transaction_methods import TransactionMethods
 from node.rpc.validator_methods import ValidatorMethods
 from node.services import Services
@@ -26,7 +33,14 @@ GROUPS = (
     FinalityMethods,
     LedgerMethods,
     TransactionMethods,
+    SimulationMethods,
     ValidatorMethods,
+    TokenMethods,
+    ExchangeMethods,
+    EconomyMethods,
+    FloorMethods,
+    GovernanceMethods,
+    OracleMethods,
 )
 
 

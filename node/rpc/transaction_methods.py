@@ -3,7 +3,7 @@
 from typing import Any
 
 from consensus.stores import index_on_chain, read_block, read_finality_status, read_header
-from ledger.addresses import encode_address
+from ledger.addresses import ADDRESS_BYTES, NXT_ASSET, encode_address
 from ledger.execution import APPLIED, FAILED
 from ledger.registry import KindRegistry
 from ledger.storage.state_store import LedgerStore
@@ -12,7 +12,11 @@ from ledger.transactions import SignedTransaction, decode_transaction
 from ledger.transactions import transaction_id as id_of
 from node.rpc.groups import Method, MethodGroup
 from node.rpc.protocol import NOT_FOUND, REJECTED, RpcError, pruned
+from node.rpc.receipts import receipt_result
 from node.rpc.schema import ById, Params, Submit, SubmitBatch
+
+ASSET_FIELDS = frozenset(("token", "first", "second", "path"))
+"""Fields of payloads whose 20 bytes name an asset and no account."""
 
 
 class TransactionMethods(MethodGroup):
@@ -49,7 +53,8 @@ class TransactionMethods(MethodGroup):
         return await self._status(bytes.fromhex(params.id))
 
     async def _status(self, transaction_id: bytes) -> dict[str, object]:
-        found = await self.read(lambda reader: _location(reader, transaction_id))
+        registry = self.services.registry
+        found = await self.read(lambda reader: _location(reader, transaction_id, registry))
         if found is not None:
             return found
         mempool = self.services.mempool
@@ -124,7 +129,7 @@ def _is_final(reader: Reader, accepting_block: bytes) -> bool:
     return index is not None and final is not None and index <= final
 
 
-def _location(reader: Reader, transaction_id: bytes) -> dict[str, object] | None:
+def _location(reader: Reader, transaction_id: bytes, registry: KindRegistry) -> dict[str, object] | None:
     found = LedgerStore(reader).transaction(transaction_id)
     if found is None:
         return None
@@ -143,20 +148,29 @@ def _location(reader: Reader, transaction_id: bytes) -> dict[str, object] | None
         "final": _is_final(reader, location.accepting_block),
         "carrier": location.carrier.hex(),
         "fee_charged": str(receipt.fee),
+        "kind": registry.kind(receipt.kind).name,
+        "result": receipt_result(receipt, registry),
     }
 
 
 def _payload_json(payload: Any, prefix: str) -> dict[str, object]:
-    """A payload's fields: addresses as text, other bytes as hex, numbers as strings, records nested."""
-    shown: dict[str, object] = {}
-    for name in payload.__struct_fields__:
-        shown[name] = _field_json(getattr(payload, name), prefix)
-    return shown
+    """A payload's fields: addresses as text, assets as NXT or hex, other bytes as hex, numbers as strings."""
+    return {
+        name: _asset_json(value) if name in ASSET_FIELDS else _field_json(value, prefix)
+        for name in payload.__struct_fields__
+        for value in (getattr(payload, name),)
+    }
+
+
+def _asset_json(value: Any) -> object:
+    if isinstance(value, tuple):
+        return [_asset_json(item) for item in value]
+    return "NXT" if value == NXT_ASSET else value.hex()
 
 
 def _field_json(value: Any, prefix: str) -> object:
     if isinstance(value, bytes):
-        return encode_address(prefix, value) if len(value) == 20 else value.hex()
+        return encode_address(prefix, value) if len(value) == ADDRESS_BYTES else value.hex()
     if isinstance(value, tuple):
         return [_field_json(item, prefix) for item in value]
     if hasattr(value, "__struct_fields__"):

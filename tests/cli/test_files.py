@@ -130,6 +130,8 @@ def test_whole_database_passes_check_and_audit(nexus: Command, node_directory: P
     assert out.splitlines()[-1] == "exact to the unit"
     audited = json.loads(nexus("db", "audit", "--output", "json", "--dir", node_directory)[1])
     assert audited["total_units"] == audited["expected_units"] == str(10**14)
+    assert (audited["tokens"], audited["pools"], audited["open_proposals"]) == (0, 0, 0)
+    assert "0 tokens, 0 pools" in out and "0 citizens are owed" in out
 
 
 def test_flipped_bit_is_a_storage_error_and_names_the_next_step(nexus: Command, node_directory: Path) -> None:

@@ -69,7 +69,11 @@ async def test_a_running_node_moves_its_figures(tmp_path: Path, autojump_clock: 
         assert value(metrics, "nexus_proposals_total", result="made") == value(
             metrics, "nexus_dag_blocks_added_total"
         )
-        assert value(metrics, "nexus_ledger_transfers_total", result="applied") >= 1
+        assert value(metrics, "nexus_ledger_transfers_total", result="applied") == 1
+        assert value(metrics, "nexus_transactions_total", kind="transfer", result="applied") == 1
+        assert value(metrics, "nexus_tokens") == value(metrics, "nexus_dex_pools") == 0
+        reserves = [value(metrics, "nexus_system_account_units", account=name) for name in RESERVES]
+        assert sum(reserves) + value(metrics, "nexus_circulating_units") == MAX_SUPPLY_UNITS
         assert value(metrics, "nexus_mempool_rejected_total", reason="NonceGapTooWide") == 1
         assert value(metrics, "nexus_conservation_error_units") == 0
         parts = [value(metrics, "nexus_supply_units", part=part) for part in ("circulating", "reserved")]

@@ -312,6 +312,14 @@ def test_snapshot_keeps_answering_for_its_instant() -> None:
     snapshot.close()
 
 
+def test_a_listing_goes_on_above_the_key_that_it_ended_with() -> None:
+    _, ledger = fresh()
+    entries = list(ledger.state(b"a"))
+    for place, (key, _) in enumerate(entries):
+        assert list(ledger.state(b"a", after=key)) == entries[place + 1 :]
+    assert list(ledger.state(b"a", after=b"a")) == entries
+
+
 def test_audit_of_a_sound_state_counts_the_whole_supply() -> None:
     store, ledger = fresh()
     fee = accept(store, ledger, 1, [transfer(KEYS[0], RULES, 0, b"N" * 20, 5)]).receipts[0].fee

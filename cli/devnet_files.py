@@ -1,7 +1,7 @@
 """What a devnet consists of on disk: genesis, wallets, one directory a node, and `devnet.json` that names them all.
 
 DIR/genesis.json        the chain
-DIR/wallets/NAME.json   alice, bob, carol: funded in genesis
+DIR/wallets/NAME.json   alice, bob, carol, registrar: funded in genesis; the last may attest citizens
 DIR/load.json           seed of the accounts that `devnet load` sends from, funded in genesis
 DIR/nodeN/              data directory of node N: genesis.json, validators.json, operator.json, store, node.log
 DIR/devnet.json         the nodes: number, directory, URLs, process id; replaced atomically
@@ -23,7 +23,8 @@ from cli.keyfiles import write_wallet
 if TYPE_CHECKING:
     from ledger.keys import KeyPair
 
-WALLETS = ("alice", "bob", "carol")
+REGISTRAR = "registrar"
+WALLETS = ("alice", "bob", "carol", REGISTRAR)
 WALLET_NXT = 10_000
 LOAD_ACCOUNTS = 256
 LOAD_NXT = 100
@@ -100,10 +101,12 @@ def create_devnet(
     except OSError as error:
         raise CommandFailed(ExitCode.STORE, f"cannot create {directory}: {error.strerror}") from None
     allocations: dict[bytes, int] = {}
+    address_of_wallet: dict[str, bytes] = {}
     for name in WALLETS:
         seed = secrets.token_bytes(32)
         write_wallet(directory, name, seed)
-        allocations[address_of(KeyPair.from_seed(seed).public_key)] = WALLET_NXT * UNITS_PER_NXT
+        address_of_wallet[name] = address_of(KeyPair.from_seed(seed).public_key)
+        allocations[address_of_wallet[name]] = WALLET_NXT * UNITS_PER_NXT
     _write_private(directory / "load.json", {"seed": secrets.token_hex(32)})
     for key in load_keys(directory, LOAD_ACCOUNTS):
         allocations[address_of(key.public_key)] = LOAD_NXT * UNITS_PER_NXT
@@ -129,6 +132,7 @@ def create_devnet(
             )
             for key in keys
         ),
+        registrars=(address_of_wallet[REGISTRAR],),
     )
     document = genesis_to_json(genesis)
     (directory / "genesis.json").write_text(document, encoding="utf-8")

@@ -21,9 +21,16 @@ GROUPS = {
     "devnet": "a private network on this machine: up, status, kill, heal, load, down",
     "wallet": "keys, balances, transfers",
     "chain": "head, blocks, the DAG, transactions",
+    "token": "tokens: create, show, send, burn",
+    "dex": "the exchange: pools, liquidity, quotes, swaps",
+    "message": "messages on the chain, and what they burn",
+    "floor": "the floor: citizens, what they are paid, how they spend it",
+    "governance": "proposals, votes, parameters",
+    "oracle": "what validators report of the world",
+    "economy": "flows, monetary policy, debt backing",
     "validator": "validator keys, remote signer, slashing protection",
     "db": "check and audit a data directory",
-    "lab": "experiments: replay a DAG file",
+    "lab": "experiments: replay a DAG file, play the economy's story",
     "config": "the configuration and where each value comes from",
 }
 

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from cli.connection import add_client_options, chain_rules_of, connected, print_result
 from cli.exits import CommandFailed, ExitCode
+from cli.figures import percent_ppm
 from cli.keyfiles import read_wallet
-from cli.submission import add_sending_options, amount_units, outcome_text, submit
+from cli.submission import amount_units, outcome_text, sending_command, submit
 
 if TYPE_CHECKING:
     from ledger.keys import KeyPair
     from ledger.registry import Kind
-
-PPM_PER_PERCENT = 10_000
 
 
 def add_staking_commands(commands: Any) -> None:
@@ -32,59 +31,41 @@ def add_staking_commands(commands: Any) -> None:
     stakes = commands.add_parser("stakes", help="what an address has staked, earned and taken out")
     stakes.add_argument("account", metavar="NAME|ADDRESS")
     stakes.set_defaults(call=_stakes)
-    register = _sending(commands, "register", "become a validator: stakes the sender's NXT", _register)
+    register = sending_command(commands, "register", "become a validator: stakes the sender's NXT", _register)
     register.add_argument(
         "--key", type=Path, required=True, metavar="FILE", help="key file (nexus validator keys)"
     )
     register.add_argument("--stake", required=True, metavar="NXT", help="at least 1,000")
-    register.add_argument("--commission", type=_percent, default=0, metavar="PERCENT", help="default 0")
+    register.add_argument("--commission", type=percent_ppm, default=0, metavar="PERCENT", help="default 0")
     register.add_argument("--withdraw-to", metavar="ADDRESS", help="who owns the stake (default: the sender)")
-    delegate = _sending(commands, "delegate", "stake on a validator", _delegate)
-    undelegate = _sending(
+    delegate = sending_command(commands, "delegate", "stake on a validator", _delegate)
+    undelegate = sending_command(
         commands, "undelegate", "take stake out; it is free after the unbonding time", _undelegate
     )
     for command, note in ((delegate, "at least 10"), (undelegate, "`all` for everything")):
         command.add_argument("index", type=int, metavar="INDEX")
         command.add_argument("amount", metavar="AMOUNT", help=f"in NXT; {note}")
-    withdraw = _sending(commands, "withdraw", "collect free stake and final rewards", _withdraw)
-    commission = _sending(
+    withdraw = sending_command(commands, "withdraw", "collect free stake and final rewards", _withdraw)
+    commission = sending_command(
         commands, "commission", "change what the validator keeps of the rewards", _commission
     )
-    commission.add_argument("--percent", type=_percent, required=True, metavar="PERCENT", dest="commission")
-    rotate = _sending(commands, "rotate-key", "replace the consensus key, by the withdrawal key", _rotate)
-    renew = _sending(commands, "renew-onion", "commit to new randomness before the old runs out", _renew)
+    commission.add_argument(
+        "--percent", type=percent_ppm, required=True, metavar="PERCENT", dest="commission"
+    )
+    rotate = sending_command(
+        commands, "rotate-key", "replace the consensus key, by the withdrawal key", _rotate
+    )
+    renew = sending_command(
+        commands, "renew-onion", "commit to new randomness before the old runs out", _renew
+    )
     for command in (rotate, renew):
         command.add_argument("--key", type=Path, required=True, metavar="FILE", help="key file with one key")
-    leave = _sending(commands, "exit", "stop validating and take the stake out", _exit)
-    unjail = _sending(commands, "unjail", "come back after the time in jail", _unjail)
+    leave = sending_command(commands, "exit", "stop validating and take the stake out", _exit)
+    unjail = sending_command(commands, "unjail", "come back after the time in jail", _unjail)
     for command in (withdraw, commission, rotate, renew, leave, unjail):
         command.add_argument("index", type=int, metavar="INDEX")
     for command in (listing, show, schedule, stakes):
         add_client_options(command)
-
-
-def _sending(commands: Any, name: str, text: str, call: Any) -> argparse.ArgumentParser:
-    command: argparse.ArgumentParser = commands.add_parser(name, help=text)
-    command.add_argument(
-        "--from", dest="sender", required=True, metavar="NAME", help="wallet that signs and pays"
-    )
-    add_sending_options(command)
-    add_client_options(command)
-    command.set_defaults(call=call)
-    return command
-
-
-def _percent(text: str) -> int:
-    """Parts per million of a percentage with up to four decimals."""
-    whole, _, fraction = text.partition(".")
-    if not (whole.isascii() and whole.isdigit() and len(fraction) <= 4) or (
-        fraction and not fraction.isdigit()
-    ):
-        raise argparse.ArgumentTypeError(f"{text!r} is no percentage such as 5 or 2.5")
-    ppm = int(whole) * PPM_PER_PERCENT + int(fraction.ljust(4, "0") or "0")
-    if ppm > 100 * PPM_PER_PERCENT:
-        raise argparse.ArgumentTypeError(f"{text} % is more than 100 %")
-    return ppm
 
 
 # ---- reading

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
+from cli.assets import MAX_LISTED_TOKENS, pages, token_asset
 from cli.connection import (
     add_client_options,
     add_common_options,
@@ -31,7 +32,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     address.add_argument("name", metavar="NAME")
     add_client_options(address)
     address.set_defaults(call=_address)
-    balance = commands.add_parser("balance", help="balance and nonce, as a node has committed them")
+    balance = commands.add_parser("balance", help="NXT, tokens, and what stands behind one NXT")
     balance.add_argument("account", metavar="NAME|ADDRESS")
     add_client_options(balance)
     balance.set_defaults(call=_balance)
@@ -82,7 +83,17 @@ def _balance(options: argparse.Namespace) -> int:
         prefix = node.call("node_info")["address_prefix"]
         address = encode_address(prefix, resolve_address(options.dir, options.account, prefix))
         account = node.call("ledger_getAccount", address=address)
-    print_result(options, account, f"{format_nxt(int(account['balance']))} NXT")
+        tokens = list(pages(node, "token_getBalances", "balances", MAX_LISTED_TOKENS, address=address))
+        backing = node.call("economy_getDebtBacking")
+    lines = [f"{format_nxt(int(account['balance']))} NXT"]
+    lines += [f"{token_asset(one).show(one['balance'])}  {one['token']}" for one in tokens]
+    lines.append(f"one NXT stands for {backing['display']} of the world's debt")
+    shown = {
+        **account,
+        "tokens": tokens,
+        "debt_backing": {name: backing[name] for name in ("micro_usd_per_nxt", "display", "source")},
+    }
+    print_result(options, shown, "\n".join(lines))
     return ExitCode.OK
 
 

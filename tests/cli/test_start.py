@@ -47,7 +47,16 @@ def imported(*arguments: str, expect: int) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["wallt"], ["wallet", "--help"], ["chain", "--help"]]
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["wallt"],
+        ["wallet", "--help"],
+        ["chain", "--help"],
+        ["dex", "--help"],
+        ["governance", "--help"],
+    ],
 )
 def test_help_imports_the_standard_library_alone(arguments: list[str]) -> None:
     modules = imported(*arguments, expect=2 if arguments == ["wallt"] else 0)
@@ -66,6 +75,11 @@ def test_client_commands_import_nothing_of_the_daemon(tmp_path: Path) -> None:
         (("devnet", "status"), 5),
         (("config", "show"), 0),
         (("validator", "keys"), 5),
+        (("token", "send", "GOLD", "1", "--from", "alice", "--to", "bob", "--rpc", UNREACHABLE), 3),
+        (("dex", "swap", "NXT", "1", "GOLD", "--from", "alice", "--rpc", UNREACHABLE), 3),
+        (("message", "send", "hello", "--from", "alice", "--rpc", UNREACHABLE), 3),
+        (("governance", "vote", "1", "yes", "--from", "alice", "--rpc", UNREACHABLE), 3),
+        (("lab", "story", "economy", "--slot-ms", "1"), 2),
     ):
         modules = imported(*arguments, *where, expect=code)
         assert not modules & DAEMON_MODULES, arguments
@@ -76,6 +90,8 @@ def test_commands_without_keys_import_no_cryptography(tmp_path: Path) -> None:
     for arguments, code in (
         (("wallet", "list"), 0),
         (("chain", "head", "--rpc", UNREACHABLE), 3),
+        (("dex", "pools", "--rpc", UNREACHABLE), 3),
+        (("governance", "list", "--rpc", UNREACHABLE), 3),
         (("devnet", "status"), 5),
         (("config", "show"), 0),
     ):

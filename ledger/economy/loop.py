@@ -36,13 +36,17 @@ def drain_limit_units(reader: StateReader, reserve_units: int) -> int:
 
 
 def allocate_reserve(overlay: Overlay, change: EpochChange) -> None:
-    """The step `reserve`: the governed part of the reserve to the sectors, then their liquidity to their pools."""
+    """The step `reserve`: the governed part of the reserve to the sectors, then their liquidity to their pools.
+
+    No liquidity after epochs without a chain block: a price that stood then stood because nobody could trade.
+    """
     units = due_allocation_units(overlay, _reserve_units(overlay))
     with all_legs_or_none(overlay):
         if units:
             demand = demand_of_sectors(overlay, change.context.epoch)
             ReserveLiquidityAllocator(overlay).allocate_reserve_to_pools(units, demand)
-        seed_sector_pools(overlay, change.context)
+        if change.context.epoch == change.closing_epoch + 1:
+            seed_sector_pools(overlay, change.context)
 
 
 def share_with_floor(overlay: Overlay, change: EpochChange) -> None:

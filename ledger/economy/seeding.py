@@ -3,7 +3,8 @@
 Economic loop, milestones 2 and 4. Both assets are given in proportion to the pool, so the price stays; the shares are
 the sector account's, which nobody can sign for, so this liquidity stays. Nothing is given at a price that is being
 moved: the spot price must be near the mean over at least one whole epoch, in both directions, because a short excursion
-can drag one of the two means but not both. NXT that goes into a pool leaves R and is counted as issued.
+can drag one of the two means but not both. Nor is more given than the pool's settled liquidity holds already: a price
+that nobody has anything at stake for costs nothing to set. NXT that goes into a pool leaves R and is counted as issued.
 """
 
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ from ledger.addresses import NXT_ASSET
 from ledger.economy.journal import all_legs_or_none
 from ledger.economy.loop_totals import SECTOR_COUNT, read_loop_totals, write_loop_totals
 from ledger.exchange.liquidity import add_liquidity
-from ledger.exchange.pools import address_of_pair, read_pool, reserves_of
-from ledger.exchange.twap import PRICE_BITS, read_observations, twap
+from ledger.exchange.pools import Pool, address_of_pair, read_pool, reserves_of
+from ledger.exchange.twap import PRICE_BITS, read_observations, settled_shares, twap
 from ledger.governed.parameters import SECTOR_SEED_SHARE_PPM, read_parameter
 from ledger.governed.sector_tokens import read_sector_token
 from ledger.issuance import count_issued
@@ -55,7 +56,7 @@ class SeedingOutlook:
     pool: bytes
     """Address, 20 bytes; empty without a token."""
     max_units: int
-    """The governed part of the sector's NXT."""
+    """The governed part of the sector's NXT; of a pool that has less, as much as its settled liquidity holds."""
     max_tokens: int
     """All of the sector's tokens."""
     obstacle: str
@@ -82,16 +83,24 @@ def seeding_outlook(reader: StateReader, sector: int, epoch: int, slot: int) -> 
     token = read_sector_token(reader, sector)
     if token is None:
         return SeedingOutlook(sector, b"", b"", units, 0, NO_TOKEN)
-    pool = address_of_pair(NXT_ASSET, token)
+    address = address_of_pair(NXT_ASSET, token)
     tokens = asset_balance(reader, account, token)
-    obstacle = _obstacle(reader, pool, units, tokens, epoch, slot)
-    return SeedingOutlook(sector, token, pool, units, tokens, obstacle)
-
-
-def _obstacle(reader: StateReader, address: bytes, units: int, tokens: int, epoch: int, slot: int) -> str:
     pool = read_pool(reader, address)
     if pool is None:
-        return NO_POOL
+        return SeedingOutlook(sector, token, address, units, tokens, NO_POOL)
+    units = min(units, _settled_units(reader, pool, epoch))
+    obstacle = _obstacle(reader, pool, units, tokens, epoch, slot)
+    return SeedingOutlook(sector, token, address, units, tokens, obstacle)
+
+
+def _settled_units(reader: StateReader, pool: Pool, epoch: int) -> int:
+    """The NXT behind the shares that the pool has had for the whole window; others may leave the moment after."""
+    shares = settled_shares(reader, pool, window_epochs=WINDOW_EPOCHS, epoch=epoch)
+    return asset_balance(reader, pool.address, NXT_ASSET) * shares // pool.shares
+
+
+def _obstacle(reader: StateReader, pool: Pool, units: int, tokens: int, epoch: int, slot: int) -> str:
+    address = pool.address
     if not units:
         return NO_NXT
     if not tokens:

@@ -51,7 +51,8 @@ def create_pool(
     shares = first_shares(first_amount, second_amount)
     move_asset(overlay, first, founder, address, first_amount)
     move_asset(overlay, second, founder, address, second_amount)
-    pool = Pool(address, first, second, fee_bp, shares + MINIMUM_SHARES, context.slot, context.epoch, 0, 0)
+    everything = shares + MINIMUM_SHARES
+    pool = Pool(address, first, second, fee_bp, everything, everything, context.slot, context.epoch, 0, 0)
     write_pool(overlay, pool)
     write_first_observation(overlay, pool)
     _add_to_position(overlay, address, founder, shares, context)
@@ -118,7 +119,8 @@ def remove_liquidity(
     pool = advanced(overlay, pool, reserve_first, reserve_second, context)
     move_asset(overlay, pool.first, address, provider, first)
     move_asset(overlay, pool.second, address, provider, second)
-    write_pool(overlay, msgspec.structs.replace(pool, shares=pool.shares - shares))
+    left = pool.shares - shares
+    write_pool(overlay, msgspec.structs.replace(pool, shares=left, least_shares=min(left, pool.least_shares)))
     write_position(overlay, address, provider, with_removed(position, shares))
     return first, second, shares
 

@@ -22,7 +22,7 @@ from ledger.tokens.records import asset_balance
 POOL_PREFIX: Final = b"dp"
 """State key of a pool: `dp` ‖ its address. Never deleted."""
 
-_LAYOUT: Final = ByteLayout(">20s20sHQQQ32s32s")
+_LAYOUT: Final = ByteLayout(">20s20sHQQQQ32s32s")
 _CUMULATIVE_BYTES: Final = 32
 _REMEMBERED_PAIRS: Final = 4_096
 
@@ -39,6 +39,8 @@ class Pool(msgspec.Struct, frozen=True, gc=False):
     """That it was founded with, 10 to 50; a vote may set another (`fee_of`)."""
     shares: int
     """All of them, with the 1,000 that nobody owns."""
+    least_shares: int
+    """The fewest that `shares` has been since the latest observation."""
     slot: int
     """Up to which the cumulative prices reach."""
     epoch: int
@@ -50,12 +52,13 @@ class Pool(msgspec.Struct, frozen=True, gc=False):
 
 
 def encode_pool(pool: Pool) -> bytes:
-    """130 bytes."""
+    """138 bytes."""
     return _LAYOUT.pack(
         pool.first,
         pool.second,
         pool.fee_bp,
         pool.shares,
+        pool.least_shares,
         pool.slot,
         pool.epoch,
         pool.cumulative_first.to_bytes(_CUMULATIVE_BYTES, "big"),
@@ -67,19 +70,22 @@ def decode_pool(address: bytes, raw: bytes) -> Pool:
     """Inverse of `encode_pool`. Errors: `Malformed`."""
     if len(raw) != _LAYOUT.size:
         raise Malformed("pool", f"{len(raw)} bytes, expected {_LAYOUT.size}")
-    first, second, fee_bp, shares, slot, epoch, cumulative_first, cumulative_second = _LAYOUT.unpack(raw)
-    if not (LEAST_FEE_BP <= fee_bp <= GREATEST_FEE_BP and shares <= MAX_INTEGER and first < second):
-        raise Malformed("pool", f"fee {fee_bp}, {shares} shares, or its assets are out of order")
+    first, second, fee_bp, shares, least, slot, epoch, *cumulatives = _LAYOUT.unpack(raw)
+    if not (LEAST_FEE_BP <= fee_bp <= GREATEST_FEE_BP and least <= shares <= MAX_INTEGER and first < second):
+        raise Malformed(
+            "pool", f"fee {fee_bp}, {shares} shares, {least} at the least, or its assets are out of order"
+        )
     return Pool(
         address,
         first,
         second,
         fee_bp,
         shares,
+        least,
         slot,
         epoch,
-        int.from_bytes(cumulative_first, "big"),
-        int.from_bytes(cumulative_second, "big"),
+        int.from_bytes(cumulatives[0], "big"),
+        int.from_bytes(cumulatives[1], "big"),
     )
 
 

@@ -19,10 +19,10 @@ PRICE_BITS: Final = 112
 MAX_OBSERVATIONS: Final = 8
 
 OBSERVATIONS_PREFIX: Final = b"do"
-"""State key of a pool's observations: `do` ‖ its address; 80 bytes each, oldest first."""
+"""State key of a pool's observations: `do` ‖ its address; 88 bytes each, oldest first."""
 
 _MODULUS: Final = 1 << 256
-_LAYOUT: Final = ByteLayout(">QQ32s32s")
+_LAYOUT: Final = ByteLayout(">QQQ32s32s")
 
 
 class Observation(msgspec.Struct, frozen=True, gc=False):
@@ -30,6 +30,8 @@ class Observation(msgspec.Struct, frozen=True, gc=False):
 
     epoch: int
     slot: int
+    least_shares: int
+    """The fewest that the pool has had since the observation before this one."""
     cumulative_first: int
     cumulative_second: int
 
@@ -57,8 +59,8 @@ def read_observations(reader: StateReader, address: bytes) -> tuple[Observation,
     if len(raw) % _LAYOUT.size:
         raise Malformed("observations", f"{len(raw)} bytes, expected a multiple of {_LAYOUT.size}")
     return tuple(
-        Observation(epoch, slot, int.from_bytes(first, "big"), int.from_bytes(second, "big"))
-        for epoch, slot, first, second in _LAYOUT.iter_unpack(raw)
+        Observation(epoch, slot, least, int.from_bytes(first, "big"), int.from_bytes(second, "big"))
+        for epoch, slot, least, first, second in _LAYOUT.iter_unpack(raw)
     )
 
 
@@ -71,6 +73,7 @@ def _encoded(pool: Pool) -> bytes:
     return _LAYOUT.pack(
         pool.epoch,
         pool.slot,
+        pool.least_shares,
         pool.cumulative_first.to_bytes(32, "big"),
         pool.cumulative_second.to_bytes(32, "big"),
     )
@@ -97,12 +100,24 @@ def advanced(
         return pool
     slot, epoch = max(pool.slot, context.slot), max(pool.epoch, context.epoch)
     first, second = _sums_at(pool, reserve_first, reserve_second, slot)
-    now = Pool(pool.address, pool.first, pool.second, pool.fee_bp, pool.shares, slot, epoch, first, second)
-    if epoch > pool.epoch:
-        key = OBSERVATIONS_PREFIX + pool.address
-        kept = (overlay.get(key) or b"")[-(MAX_OBSERVATIONS - 1) * _LAYOUT.size :]
-        overlay.put(key, kept + _encoded(now))
-    return now
+    now = Pool(
+        pool.address,
+        pool.first,
+        pool.second,
+        pool.fee_bp,
+        pool.shares,
+        pool.least_shares,
+        slot,
+        epoch,
+        first,
+        second,
+    )
+    if epoch == pool.epoch:
+        return now
+    key = OBSERVATIONS_PREFIX + pool.address
+    kept = (overlay.get(key) or b"")[-(MAX_OBSERVATIONS - 1) * _LAYOUT.size :]
+    overlay.put(key, kept + _encoded(now))
+    return msgspec.structs.replace(now, least_shares=pool.shares)
 
 
 def twap(reader: StateReader, address: bytes, *, window_epochs: int, epoch: int, slot: int) -> Twap | None:
@@ -113,9 +128,7 @@ def twap(reader: StateReader, address: bytes, *, window_epochs: int, epoch: int,
     UnknownPool.
     """
     pool = known_pool(reader, address)
-    observations = read_observations(reader, address)
-    old = [one for one in observations if one.epoch + window_epochs <= epoch]
-    begin = old[-1] if old else observations[0]
+    begin = _window(read_observations(reader, address), window_epochs, epoch)[0]
     end = max(slot, pool.slot)
     slots = end - begin.slot
     if not slots:
@@ -127,3 +140,21 @@ def twap(reader: StateReader, address: bytes, *, window_epochs: int, epoch: int,
         begin.slot,
         slots,
     )
+
+
+def settled_shares(reader: StateReader, pool: Pool, *, window_epochs: int, epoch: int) -> int:
+    """The fewest shares that the pool has had in the window of `twap`: liquidity that was there all the time.
+
+    So what comes for the moment of a decision counts nothing. Pure.
+    """
+    later = _window(read_observations(reader, pool.address), window_epochs, epoch)[1:]
+    return min([pool.least_shares, *[one.least_shares for one in later]])
+
+
+def _window(observations: tuple[Observation, ...], window_epochs: int, epoch: int) -> tuple[Observation, ...]:
+    """From the newest observation that is at least `window_epochs` old, or from the oldest when there is none."""
+    begin = 0
+    for place, one in enumerate(observations):
+        if one.epoch + window_epochs <= epoch:
+            begin = place
+    return observations[begin:]

@@ -4,6 +4,8 @@ It costs a few reads when nothing is due, and work for the proposals that are, h
 are kept while voting.
 """
 
+from collections.abc import Mapping, Sequence
+
 import msgspec
 
 from ledger.accounts import DEPOSITS_ADDRESS, TRANSITION_RESERVE_ADDRESS
@@ -30,7 +32,9 @@ from ledger.governance.records import (
 from ledger.governance.tally import bands_approving, bands_needed, bands_of, quorum_reached, share_reached
 from ledger.issuance import burn_units
 from ledger.registry import Rejected
+from ledger.staking.activity import reveals_of
 from ledger.staking.snapshot import read_snapshot
+from ledger.staking.validator_set import next_mix
 from ledger.state import Overlay
 
 BELOW_THRESHOLD = "BelowThreshold"
@@ -46,9 +50,10 @@ def close_proposals(overlay: Overlay, change: EpochChange) -> None:
         if one.epoch <= epoch:
             write_proposal(overlay, _enacted(overlay, _listed(overlay, one), epoch))
     due = [one for one in opened if one.epoch <= epoch]
-    bands: tuple[tuple[int, ...], ...] = ()
+    bands: tuple[Mapping[int, int], ...] = ()
     if any(one.class_ == CONSTITUTIONAL for one in due):
-        bands = bands_of(read_snapshot(overlay))
+        snapshot = read_snapshot(overlay)
+        bands = bands_of(snapshot, next_mix(snapshot.mix, reveals_of(tuple(change.activity.items()))))
     for one in due:
         proposal = _closed(overlay, _listed(overlay, one), bands, epoch)
         if proposal.status == PASSED:
@@ -73,7 +78,7 @@ def _listed(overlay: Overlay, due: Due) -> Proposal:
     return proposal
 
 
-def _closed(overlay: Overlay, proposal: Proposal, bands: tuple[tuple[int, ...], ...], epoch: int) -> Proposal:
+def _closed(overlay: Overlay, proposal: Proposal, bands: Sequence[Mapping[int, int]], epoch: int) -> Proposal:
     """The proposal with its verdict; its deposit goes back, or is burned when too few took part."""
     quorum = quorum_reached(proposal.voted_units, proposal.total_stake_units, proposal.quorum_ppm)
     _settle_deposit(overlay, proposal, quorum)
@@ -84,7 +89,7 @@ def _closed(overlay: Overlay, proposal: Proposal, bands: tuple[tuple[int, ...], 
     elif not share_reached(proposal.yes_units, proposal.no_units, threshold):
         status, reason = REJECTED, BELOW_THRESHOLD
     elif proposal.class_ == CONSTITUTIONAL:
-        approving, populated = bands_approving(overlay, proposal.id, bands, threshold)
+        approving, populated = bands_approving(overlay, proposal, bands, threshold)
         if approving < bands_needed(populated):
             status, reason = REJECTED, TOO_FEW_BANDS
     return msgspec.structs.replace(

@@ -1,5 +1,6 @@
 """The kinds `proposal_create` and `campaign_create`: what is put to the vote, and what that costs."""
 
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 import msgspec
@@ -8,11 +9,10 @@ from ledger.accounts import DEPOSITS_ADDRESS, TRANSITION_RESERVE_ADDRESS
 from ledger.amounts import MAX_SUPPLY_UNITS
 from ledger.encoding import Codec, Count, Hash32, Record
 from ledger.errors import PayloadInvalid
-from ledger.governance.actions import Action, TextOnly, check_action
+from ledger.governance.actions import Action, KindPause, TextOnly, check_action
 from ledger.governance.classes import CAMPAIGN, EMERGENCY, voting_epochs
 from ledger.governance.effects import require_sensible
 from ledger.governance.records import (
-    EMERGENCY_PLACES,
     MAX_OPEN,
     MAX_OPEN_PER_PROPOSER,
     OPEN,
@@ -22,6 +22,7 @@ from ledger.governance.records import (
     Title,
     due_of,
     read_due,
+    read_proposal,
     take_id,
     write_due,
     write_proposal,
@@ -35,17 +36,19 @@ from ledger.governed.parameters import (
 from ledger.issuance import burn_units
 from ledger.registry import Kind, Rejected
 from ledger.rules import BlockContext, ChainRules
-from ledger.staking.records import read_epoch
-from ledger.staking.snapshot import ValidatorIndex, read_snapshot
+from ledger.staking.records import ACTIVE, STATUS_NAMES, read_epoch
+from ledger.staking.snapshot import ValidatorIndex
 from ledger.staking.validator_lookup import known_validator, require_operator
 from ledger.state import Overlay
+from ledger.tokens.names import require_visible
 from ledger.transactions import SignedTransaction
 from ledger.transfer import move_units
 
 TOO_MANY_OPEN = "TooManyOpenProposals"
 TOO_MANY_OF_PROPOSER = "TooManyOfProposer"
+PAUSE_PROPOSED = "PauseProposed"
 CAMPAIGN_OPEN = "CampaignOpen"
-NOT_IN_SNAPSHOT = "ValidatorNotInSnapshot"
+VALIDATOR_INACTIVE = "ValidatorInactive"
 BURN_TOO_SMALL = "BurnTooSmall"
 
 
@@ -70,12 +73,10 @@ class CampaignCreate(Record, frozen=True):
 
 
 def check_title(kind: str, title: str) -> None:
-    """No control characters, not blank. Errors: `PayloadInvalid`."""
+    """Not blank, and all of it can be seen as it stands. Errors: `PayloadInvalid`."""
     if not title.strip(" "):
         raise PayloadInvalid(kind, "title is blank")
-    for place, character in enumerate(title, start=1):
-        if ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0:
-            raise PayloadInvalid(kind, f"character {place} of the title is a control character")
+    require_visible(kind, "title", title)
 
 
 def check_proposal_create(payload: ProposalCreate, _: ChainRules) -> None:
@@ -89,11 +90,13 @@ def apply_proposal_create(
 ) -> tuple[int, ...]:
     """Put a proposal to the vote; its deposit moves into DEPOSITS. Gives its id.
 
-    Errors: `Rejected` TooManyOpenProposals, TooManyOfProposer, InsufficientBalance, and what the action itself cannot
-    be done for: AlreadyRegistrar, NotRegistrar, RegistrarsFull, UnknownToken, PaymentTooGreat.
+    Errors: `Rejected` TooManyOpenProposals, TooManyOfProposer, PauseProposed, InsufficientBalance, and what the action
+    itself cannot be done for: AlreadyRegistrar, NotRegistrar, RegistrarsFull, UnknownToken, PaymentTooGreat.
     """
     sender = transaction.sender
     listed = _require_place(overlay, sender, payload.class_)
+    if isinstance(payload.action, KindPause):
+        _require_first_pause(overlay, listed, payload.action)
     require_sensible(overlay, payload.action)
     deposit = read_parameter(overlay, PROPOSAL_DEPOSIT_UNITS)
     move_units(overlay, sender, DEPOSITS_ADDRESS, deposit)
@@ -120,13 +123,20 @@ def apply_campaign_create(
 ) -> tuple[int, ...]:
     """Put a campaign to the vote and burn for it at once, into TRANSITION_RESERVE. Gives its id.
 
-    Errors: `Rejected` UnknownValidator, NotValidatorsKey, ValidatorNotInSnapshot, BurnTooSmall, CampaignOpen,
+    The validator's record says whether it takes part: the snapshot of a large set costs a hundred times as much to read
+    as this transaction pays for.
+    Errors: `Rejected` UnknownValidator, NotValidatorsKey, ValidatorInactive, BurnTooSmall, CampaignOpen,
     TooManyOpenProposals, TooManyOfProposer, InsufficientBalance.
     """
     sender, index = transaction.sender, payload.validator
-    require_operator(known_validator(overlay, index), sender)
-    if not any(one.index == index and one.stake_units for one in read_snapshot(overlay).validators):
-        raise Rejected(NOT_IN_SNAPSHOT, f"validator {index} takes no part in epoch {context.epoch}")
+    record = known_validator(overlay, index)
+    require_operator(record, sender)
+    if record.status != ACTIVE or not record.stake_units:
+        raise Rejected(
+            VALIDATOR_INACTIVE,
+            f"validator {index} is {STATUS_NAMES[record.status]} with {record.stake_units} units of stake; "
+            "active validators with stake campaign",
+        )
     least = read_parameter(overlay, CAMPAIGN_BURN_UNITS)
     if payload.burn_units < least:
         raise Rejected(BURN_TOO_SMALL, f"burns {payload.burn_units} units, at least {least}")
@@ -147,13 +157,23 @@ def _require_place(overlay: Overlay, proposer: bytes, class_: int) -> tuple[Due,
     """The open proposals, when there is room for one more. Errors: `Rejected` TooManyOpenProposals,
     TooManyOfProposer."""
     listed = read_due(overlay, OPEN_KEY)
-    most = MAX_OPEN if class_ == EMERGENCY else MAX_OPEN - EMERGENCY_PLACES
-    if len(listed) >= most:
-        raise Rejected(TOO_MANY_OPEN, f"{len(listed)} proposals are open, at most {most} of this class")
+    places = sum(one.class_ != EMERGENCY for one in listed)
+    if places >= MAX_OPEN and class_ != EMERGENCY:
+        raise Rejected(TOO_MANY_OPEN, f"{places} proposals are open, at most {MAX_OPEN} beside emergencies")
     own = sum(one.proposer == proposer for one in listed)
     if own >= MAX_OPEN_PER_PROPOSER:
         raise Rejected(TOO_MANY_OF_PROPOSER, f"{own} proposals of the sender are open; wait for their close")
     return listed
+
+
+def _require_first_pause(overlay: Overlay, listed: Sequence[Due], action: KindPause) -> None:
+    """Nobody asks for the same pause already. Errors: `Rejected` PauseProposed."""
+    for one in listed:
+        other = read_proposal(overlay, one.id) if one.class_ == EMERGENCY else None
+        if other is not None and other.action == action:
+            raise Rejected(
+                PAUSE_PROPOSED, f"proposal {one.id} asks for a pause of kind {action.kind}; vote on that"
+            )
 
 
 def _new(

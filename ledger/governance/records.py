@@ -15,9 +15,9 @@ from ledger.state import Overlay, StateReader
 
 MAX_TITLE_CHARACTERS: Final = 120
 MAX_OPEN: Final = 64
-"""Proposals that are voted on at a time: what closes in one transition is bounded by it."""
-EMERGENCY_PLACES: Final = 8
-"""Of these, for emergencies alone: whoever fills the others does not keep the network from acting."""
+"""Proposals that are voted on at a time, emergencies aside: what closes in one transition is bounded by it. Of
+emergencies there is one at most for each kind that may be paused: whoever fills the places cannot keep the network
+from acting, and whoever takes those has asked for what may be needed."""
 MAX_OPEN_PER_PROPOSER: Final = 2
 MAX_BALLOT_VALIDATORS: Final = 16
 """Validators whose stake one ballot may count."""

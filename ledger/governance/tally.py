@@ -1,6 +1,6 @@
 """Counting: quorum, share of yes, and the bands' approval of constitutional matters. Integers, cross-multiplied."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ledger.governance.records import ABSTAIN, NO, YES, Proposal, read_tally
@@ -33,26 +33,29 @@ def counted(proposal: Proposal, choice: int, units: int) -> tuple[int, int, int]
     )
 
 
-def bands_of(snapshot: EpochSnapshot) -> tuple[tuple[int, ...], ...]:
-    """The validators that take part in the snapshot's epoch by band, dealt by its mix and their effective stakes.
+def bands_of(snapshot: EpochSnapshot, mix: bytes) -> tuple[Mapping[int, int], ...]:
+    """Units of stake by validator of each band: who takes part in the snapshot's epoch, dealt by effective stake.
 
-    The mix is not known before the transition that counts, so nobody votes into a band on purpose.
+    `mix`: of the epoch that begins. Nobody knows it before the last reveal of the epoch that ends, so nobody votes,
+    or moves stake, into a band on purpose.
     """
     stakes = {one.index: one.stake_units for one in snapshot.validators if one.stake_units}
-    return deal_into_bands(snapshot.mix, effective_stakes(stakes), BAND_COUNT)
+    dealt = deal_into_bands(mix, effective_stakes(stakes), BAND_COUNT)
+    return tuple({index: stakes[index] for index in band} for band in dealt)
 
 
 def bands_approving(
-    reader: StateReader, proposal: int, bands: Sequence[Sequence[int]], threshold_ppm: int
+    reader: StateReader, proposal: Proposal, bands: Sequence[Mapping[int, int]], threshold_ppm: int
 ) -> tuple[int, int]:
     """(bands that approve, bands that have validators). A band approves when the votes by stake in its own validators
-    reach the threshold."""
+    reach the threshold, and yes and no together the quorum's part of its stake: a few units do not speak for it."""
     approving = populated = 0
-    for members in bands:
-        tallies = [read_tally(reader, proposal, index) for index in members]
-        populated += bool(members)
-        approving += share_reached(
-            sum(yes for yes, _ in tallies), sum(no for _, no in tallies), threshold_ppm
+    for band in bands:
+        tallies = [read_tally(reader, proposal.id, index) for index in band]
+        yes, no = sum(yes for yes, _ in tallies), sum(no for _, no in tallies)
+        populated += bool(band)
+        approving += quorum_reached(yes + no, sum(band.values()), proposal.quorum_ppm) and share_reached(
+            yes, no, threshold_ppm
         )
     return approving, populated
 

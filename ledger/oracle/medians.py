@@ -2,7 +2,8 @@
 
 A feed takes the median of its reports, weighted by effective stake, when at least three validators with more than a
 third of all effective stake have reported: those that lie, less than a third, can never set a value by themselves. It
-moves by a bounded part of what it was. Source: ledger.md, Order of an epoch transition.
+moves by a bounded part of what it was; the first value, which nothing bounds, needs more than two thirds of all stake,
+so that those who lie are less than half of who is heard. Source: ledger.md, Order of an epoch transition.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,8 @@ from ledger.state import Overlay
 LEAST_REPORTERS: Final = 3
 QUORUM_PARTS: Final = 3
 """The reporters' effective stake, times this, is more than all."""
+FIRST_QUORUM_PARTS: Final = 2
+"""For a feed's first value: more than all so many times."""
 OUTLIER_PPM: Final = 200_000
 """A report further from the median than this part of it is an outlier."""
 LEAST_AGE_EPOCHS: Final = 8
@@ -90,11 +93,13 @@ def take_medians(overlay: Overlay, change: EpochChange) -> None:
     for feed in FEEDS:
         heard = said[feed.number]
         stake_units = sum(one.weight for one in heard)
-        if len(heard) < LEAST_REPORTERS or QUORUM_PARTS * stake_units <= everything:
+        last = read_feed(overlay, feed.number) if heard else None
+        needed = everything if last is not None else FIRST_QUORUM_PARTS * everything
+        if len(heard) < LEAST_REPORTERS or QUORUM_PARTS * stake_units <= needed:
             continue
         median = weighted_lower_median([(one.value, one.weight) for one in heard])
         value = FeedValue(
-            value=moved(feed, read_feed(overlay, feed.number), median),
+            value=moved(feed, last, median),
             epoch=change.closing_epoch,
             fresh_through=change.closing_epoch + max_age_epochs(change.context.staking),
             median=median,

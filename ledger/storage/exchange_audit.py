@@ -119,6 +119,9 @@ def _pool_faults(store: LedgerStore, pool: Pool, tokens: Mapping[bytes, TokenInf
         )
     elif observations[-1].slot > pool.slot:
         faults.append(f"pool {name} was observed in slot {observations[-1].slot}, its sums reach {pool.slot}")
+    least = min([pool.least_shares, *[one.least_shares for one in observations]])
+    if least < MINIMUM_SHARES:
+        faults.append(f"pool {name} says that it once had {least} shares; {MINIMUM_SHARES} can never leave")
     return faults
 
 

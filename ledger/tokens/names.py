@@ -1,4 +1,6 @@
-"""What a token may call itself. Rules over code points, not over a library's Unicode tables: those differ by version.
+"""What a token may call itself, and what any text on the chain must be for people to see it.
+
+Rules over code points, not over a library's Unicode tables: those differ by version.
 
 Two tokens may bear one symbol and one name; only ids are unique (README).
 """
@@ -41,7 +43,15 @@ _REFUSED: Final = (
     (0x1D173, 0x1D17A),  # musical controls
     (0xE0000, 0x10FFFF),  # tags, variation selectors, private use
 )
-"""Code points (first, last) that nobody sees, that turn the text around, or that look like a space."""
+"""Code points (first, last) that nobody sees, that turn the text around, or that look like a space. With them are
+refused the last two code points of every plane, which are no characters."""
+
+_NONCHARACTERS: Final = tuple((plane << 16 | 0xFFFE, plane << 16 | 0xFFFF) for plane in range(17))
+
+_UNSEEN: Final = re.compile(
+    "[" + "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in (*_REFUSED, *_NONCHARACTERS)) + "]"
+)
+"""Any one of them. A pattern, because a look at each range for each character costs more than a signature."""
 
 
 def check_symbol(kind: str, symbol: str) -> None:
@@ -61,9 +71,15 @@ def check_name(kind: str, name: str) -> None:
         raise PayloadInvalid(kind, f"name has {size} bytes, expected 1 to {MAX_NAME_BYTES}")
     if name.strip(" ") != name or "  " in name:
         raise PayloadInvalid(kind, "name begins or ends with a space or has two in a row")
-    for place, character in enumerate(name, start=1):
-        point = ord(character)
-        if point & 0xFFFE == 0xFFFE or any(first <= point <= last for first, last in _REFUSED):
-            raise PayloadInvalid(
-                kind, f"character {place} of the name is U+{point:04X}, which cannot be seen"
-            )
+    require_visible(kind, "name", name)
+
+
+def require_visible(kind: str, what: str, text: str) -> None:
+    """No character that nobody sees, that turns the text around, or that looks like a space. Errors:
+    `PayloadInvalid`."""
+    found = _UNSEEN.search(text)
+    if found is not None:
+        raise PayloadInvalid(
+            kind,
+            f"character {found.start() + 1} of the {what} is U+{ord(found[0]):04X}, which cannot be seen",
+        )

@@ -160,7 +160,7 @@ def founded_economy(
     chain.pay_floor(2_000 * NXT)
     for number in (0, 1, 2):
         chain.admit(chain.accounts[number], number)
-    for index in range(4):
+    for index in range(5):
         assert chain.report(index, DEMAND_FEEDS[0].number, 1_200_000) == ""
     for _ in range(3):
         chain.next_epoch()

@@ -45,14 +45,8 @@ def live_statements(
     statements = read_statements(reader, person)
     if not statements:
         return ()
-    registrars = read_registrars(reader)
-    return tuple(
-        [
-            one
-            for one in statements
-            if one.registrar in registrars and epoch < one.epoch + staking.month_epochs
-        ]
-    )
+    registrars, oldest = frozenset(read_registrars(reader)), epoch - staking.month_epochs
+    return tuple([one for one in statements if one.registrar in registrars and oldest < one.epoch])
 
 
 def require_new_citizen(reader: StateReader, person: bytes, address: bytes) -> None:

@@ -1,17 +1,25 @@
 """Who becomes a citizen: attestations, corrections, conflicts, expiry, one person once, and the bound of an epoch."""
 
+import sys
+
 import pytest
 from builders.floor import FloorChain, person
 
 from ledger.accounts import F_FLOOR_ADDRESS
-from ledger.addresses import NXT_ASSET, pool_address
-from ledger.economy.floor.attestation import CITIZEN_ATTEST, CitizenAttest
+from ledger.addresses import NXT_ASSET, address_of, pool_address
+from ledger.economy.floor.attestation import CITIZEN_ATTEST, CitizenAttest, live_statements
 from ledger.economy.floor.queries import attestation_view, citizen_view, citizens
-from ledger.economy.floor.records import STATEMENTS_PREFIX, read_person, read_statements
+from ledger.economy.floor.records import (
+    STATEMENTS_PREFIX,
+    Statement,
+    read_person,
+    read_statements,
+    write_statements,
+)
 from ledger.economy.floor.registration import CitizenRegister
 from ledger.errors import PayloadInvalid
 from ledger.governed.parameters import ATTESTATIONS_NEEDED, REGISTRATIONS_PER_EPOCH
-from ledger.governed.registrars import remove_registrar
+from ledger.governed.registrars import MAX_REGISTRARS, add_registrar, remove_registrar
 from ledger.state import Overlay
 
 
@@ -168,3 +176,27 @@ def test_parallel_registrations_of_one_person_apply_once() -> None:
     assert chain.run(one, other) == ["", "AlreadyCitizen"]
     assert chain.floor.population == 1
     assert citizen_view(chain.reader, chain.address(1)) is None
+
+
+def test_judging_as_many_statements_as_can_be_takes_few_steps() -> None:
+    """A registration that is rejected costs this too, and anybody may send one."""
+    chain = FloorChain()
+    overlay = Overlay(chain.reader)
+    for registrar in chain.registrars:
+        remove_registrar(overlay, address_of(registrar.public_key))
+    known = [number.to_bytes(20, "big") for number in range(MAX_REGISTRARS)]
+    assert all(add_registrar(overlay, one) for one in known)
+    write_statements(overlay, person(0), tuple(Statement(one, b"s" * 20, 0) for one in known))
+    calls = 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    sys.setprofile(count)
+    try:
+        live = live_statements(overlay, person(0), 1, chain.staking)
+    finally:
+        sys.setprofile(None)
+    assert len(live) == MAX_REGISTRARS
+    assert calls < 100

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from math import isqrt
 
+import msgspec
 import pytest
 from builders.economic_loop import (
     change_state,
@@ -31,13 +32,22 @@ from ledger.economy.seeding import (
     seed_sector_pools,
     seeding_outlook,
 )
+from ledger.exchange.liquidity import add_liquidity, remove_liquidity
 from ledger.exchange.pools import pool_reserves, read_pool
 from ledger.exchange.positions import read_position
 from ledger.exchange.twap import PRICE_BITS, twap
 from ledger.governed.sector_tokens import write_sector_token
 from ledger.issuance import read_flows
+from ledger.keys import KeyPair
 from ledger.state import Overlay
-from ledger.tokens.records import TokenInfo, move_tokens, token_balance, write_token
+from ledger.tokens.records import (
+    TokenInfo,
+    credit_tokens,
+    move_tokens,
+    read_token,
+    token_balance,
+    write_token,
+)
 
 FOOD, WATER = 4, 1
 SLOTS = 32
@@ -191,6 +201,56 @@ def test_price_within_five_percent_of_its_mean_is_good_enough(
     assert outlook(at(chain, 2)) == obstacle
 
 
+def test_price_that_nobody_stands_behind_gets_no_more_than_stands_behind_it() -> None:
+    """Tokens are worth 0.1 units. A thief's pool says 1,000, with 0.01 NXT in it; he has tokens of 10 NXT to sell."""
+    chain = StakingChain(4)
+    thief = chain.accounts[0]
+    fund(chain, "SECTOR_FOOD", 5_000 * NXT)
+    sector_token(chain, FOOD, thief, nxt=10**6, tokens=1_000, sector_tokens=10**11)
+    give_tokens(chain, thief, 10**10)
+    before = chain.account(thief).balance
+    [seeding] = seed(at(chain, 2))
+    assert seeding.units <= 10**6
+    trade(chain, thief, (token_of(chain), NXT_ASSET), 10**10, 2 * SLOTS + 1)
+    assert chain.account(thief).balance - before < 3 * 10**6
+
+
+def test_liquidity_that_comes_for_the_transition_does_not_make_a_thin_pool_thick() -> None:
+    """As above, but the thief brings 1,000 NXT for the slot of the transition and takes them out again."""
+    chain = StakingChain(4)
+    thief = chain.accounts[0]
+    fund(chain, "SECTOR_FOOD", 5_000 * NXT)
+    _, pool = sector_token(chain, FOOD, thief, nxt=10**6, tokens=1_000, sector_tokens=10**11)
+    give_tokens(chain, thief, 10**10)
+    before, owner = chain.account(thief).balance, address_of(thief.public_key)
+    context = replace(at(chain, 1).context(), slot=2 * SLOTS - 1)
+    added = []
+
+    def bring(overlay: Overlay) -> None:
+        added.append(add_liquidity(overlay, owner, pool, 1_000 * NXT, 10**10, 1, context)[2])
+
+    change_state(chain, bring)
+    [seeding] = seed(at(chain, 2))
+    assert seeding.units <= 10**6
+    later = replace(chain.context(), slot=2 * SLOTS + 1)
+    change_state(chain, lambda overlay: remove_liquidity(overlay, owner, pool, added[0], 0, 0, later))
+    trade(chain, thief, (token_of(chain), NXT_ASSET), 5 * 10**9, 2 * SLOTS + 2)
+    assert chain.account(thief).balance - before < 3 * 10**6
+
+
+def test_price_of_epochs_without_a_chain_block_is_no_price(chain: StakingChain) -> None:
+    """A trade in the last block before the chain stood still: its price stood for four epochs, and nobody could act."""
+    at(chain, 1)
+    trade(chain, chain.accounts[0], (token_of(chain), NXT_ASSET), 100_000, 2 * SLOTS - 1)
+    at(chain, 6)
+    assert outlook(chain) == ""
+    overlay = Overlay(chain.reader)
+    allocate_reserve(overlay, epoch_change(chain, 1))
+    assert overlay.changes() == {}
+    allocate_reserve(overlay, epoch_change(chain, 5))
+    assert read_loop_totals(overlay).sectors[FOOD].seedings == 1
+
+
 def test_fault_at_any_write_of_the_step_leaves_the_root(chain: StakingChain) -> None:
     fund(chain, "TRANSITION_RESERVE", 1_000 * NXT)
     at(chain, 2)
@@ -233,6 +293,19 @@ def _shares(chain: StakingChain) -> int:
     pool = read_pool(chain.reader, pool_of(chain))
     assert pool is not None
     return pool.shares
+
+
+def give_tokens(chain: StakingChain, key: KeyPair, units: int) -> None:
+    """Enlarge the supply of FOOD's token. Not a transaction."""
+    token = token_of(chain)
+
+    def enlarge(overlay: Overlay) -> None:
+        info = read_token(overlay, token)
+        assert info is not None
+        write_token(overlay, token, msgspec.structs.replace(info, supply=info.supply + units))
+        credit_tokens(overlay, token, address_of(key.public_key), units)
+
+    change_state(chain, enlarge)
 
 
 def _leave_the_sector(chain: StakingChain, tokens: int) -> None:

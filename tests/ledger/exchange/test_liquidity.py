@@ -262,10 +262,10 @@ def test_queries_list_pools_and_positions(place: Market) -> None:
 
 
 def test_pool_record_round_trips() -> None:
-    pool = Pool(b"p" * 20, NXT_ASSET, b"t" * 20, 30, 2**63 - 1, 7, 3, 2**256 - 1, 2**200)
+    pool = Pool(b"p" * 20, NXT_ASSET, b"t" * 20, 30, 2**63 - 1, 1_000, 7, 3, 2**256 - 1, 2**200)
     assert decode_pool(b"p" * 20, encode_pool(pool)) == pool
-    assert len(encode_pool(pool)) == 130
-    for damaged in (b"", encode_pool(pool)[:-1], b"\xff" * 130):
+    assert len(encode_pool(pool)) == 138
+    for damaged in (b"", encode_pool(pool)[:-1], b"\xff" * 138):
         with pytest.raises(LedgerError):
             decode_pool(b"p" * 20, damaged)
 

@@ -11,7 +11,7 @@ from builders.staking import NXT
 
 from ledger.addresses import NXT_ASSET, address_of
 from ledger.exchange.liquidity import add_liquidity, remove_liquidity
-from ledger.exchange.pools import address_of_pair, pool_reserves, read_pool
+from ledger.exchange.pools import address_of_pair, known_pool, pool_reserves, read_pool
 from ledger.exchange.swapping import swap
 from ledger.exchange.twap import (
     MAX_OBSERVATIONS,
@@ -19,6 +19,7 @@ from ledger.exchange.twap import (
     Twap,
     observations_key,
     read_observations,
+    settled_shares,
     twap,
 )
 from ledger.registry import Rejected
@@ -60,6 +61,10 @@ def trade(place: Market, overlay: Overlay, slot: int, amount: int, *, back: bool
     """Swap in a slot; what came out."""
     path = (place.a, NXT_ASSET) if back else (NXT_ASSET, place.a)
     return swap(overlay, TRADER, path, 0, amount, 1, place.at(slot, slot // EPOCH_SLOTS))[1]
+
+
+def settled(overlay: Overlay, pool: bytes, epoch: int) -> int:
+    return settled_shares(overlay, known_pool(overlay, pool), window_epochs=2, epoch=epoch)
 
 
 def price(place: Market, overlay: Overlay) -> Fraction:
@@ -142,7 +147,25 @@ def test_observation_is_made_once_an_epoch_at_the_first_touch(place: Market, ove
         trade(place, overlay, slot, NXT)
     assert [(one.epoch, one.slot) for one in read_observations(overlay, pool)] == [(0, 5), (1, 33), (2, 70)]
     raw = overlay.get(observations_key(pool))
-    assert raw is not None and len(raw) == 3 * 80
+    assert raw is not None and len(raw) == 3 * 88
+
+
+def test_shares_that_come_or_go_within_the_window_are_not_settled(place: Market, overlay: Overlay) -> None:
+    """A second provider comes in the last slot of epoch 1, and is away for one slot of epoch 3."""
+    owner, pool = address_of(place.founder.public_key), address_of_pair(NXT_ASSET, place.a)
+    founded = settled(overlay, pool, 2)
+    trade(place, overlay, EPOCH_SLOTS, NXT)
+    _, _, added = add_liquidity(overlay, owner, pool, 500 * NXT, 10**13, 1, place.at(2 * EPOCH_SLOTS - 1, 1))
+    assert settled(overlay, pool, 2) == founded
+    trade(place, overlay, 2 * EPOCH_SLOTS, NXT)
+    trade(place, overlay, 3 * EPOCH_SLOTS, NXT)
+    assert settled(overlay, pool, 3) == founded
+    assert settled(overlay, pool, 4) == founded + added
+    remove_liquidity(overlay, owner, pool, added, 0, 0, place.at(3 * EPOCH_SLOTS + 1, 3))
+    add_liquidity(overlay, owner, pool, 500 * NXT, 10**13, 1, place.at(3 * EPOCH_SLOTS + 2, 3))
+    trade(place, overlay, 4 * EPOCH_SLOTS, NXT)
+    assert [settled(overlay, pool, epoch) for epoch in (4, 5)] == [founded, founded]
+    assert settled(overlay, pool, 6) > founded
 
 
 def test_only_the_latest_observations_are_kept(place: Market, overlay: Overlay) -> None:
@@ -178,7 +201,7 @@ def test_sums_wrap_around_at_256_bits(place: Market, overlay: Overlay) -> None:
     overlay.put(b"dp" + pool, raw[:-64] + near + near)
     observations = overlay.get(observations_key(pool))
     assert observations is not None
-    overlay.put(observations_key(pool), observations[:16] + near + near)
+    overlay.put(observations_key(pool), observations[:24] + near + near)
     assert read(place, overlay, 105).first_price_q112 == 20 * ONE
     trade(place, overlay, 105, NXT)
     record = read_pool(overlay, pool)

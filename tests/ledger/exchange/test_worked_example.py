@@ -56,7 +56,7 @@ def test_worked_example_of_the_readme() -> None:
         assert chain.outcomes[-1].receipts[0].result == result
         assert (*pool_reserves(chain.reader, pool), known_pool(chain.reader, pool).shares) == after
     raw = chain.state[POOL_PREFIX + pool]
-    assert len(raw) == 130
+    assert len(raw) == 138
     assert raw[:50] == NXT_ASSET + grain + (30).to_bytes(2, "big") + (447_213_595_499).to_bytes(8, "big")
 
 

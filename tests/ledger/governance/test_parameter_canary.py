@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import cache
 from hashlib import blake2b
+from random import Random
 
 import pytest
 from builders.economic_loop import change_state, circulation_gap, fund, sector_token
@@ -16,12 +17,15 @@ from ledger.economy.floor.attestation import CitizenAttest
 from ledger.economy.floor.registration import CitizenRegister
 from ledger.economy.floor.spending import FloorClaim
 from ledger.economy.message_burn import Message
-from ledger.governance.actions import ParameterChange
-from ledger.governance.classes import CONSTITUTIONAL, PARAMETER
-from ledger.governance.records import EXECUTED
+from ledger.governance.actions import ParameterChange, Payment
+from ledger.governance.classes import BUDGET, CONSTITUTIONAL, PARAMETER
+from ledger.governance.queries import proposals
+from ledger.governance.records import EXECUTED, OPEN_KEY, YES, read_due
 from ledger.governed.parameters import PARAMETERS, QUORUM_PPM, Parameter, read_parameter, write_parameter
 from ledger.oracle.feeds import FEEDS
+from ledger.oracle.records import FeedValue, write_feed
 from ledger.oracle.reports import OracleReport
+from ledger.state import Overlay
 from ledger.transfer import Transfer
 
 WATER = 1
@@ -142,6 +146,42 @@ def test_G4_a_vote_can_bring_a_parameter_back_from_an_end_of_its_bounds(
     chain.vote_of_owners(proposal, yes=range(4))
     assert chain.take_effect(proposal).status == EXECUTED
     assert read_parameter(chain.reader, parameter, subject) == value
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_G4_transitions_run_with_any_mixture_of_ends_and_feeds(seed: int) -> None:
+    """Every parameter and feed at an end of its own, payments and changes under way, epochs skipped."""
+    source = Random(seed)
+    chain = copied()
+    for parameter in PARAMETERS:
+        give_value(chain, parameter, source.choice((parameter.least, parameter.greatest)))
+
+    def set_feeds(overlay: Overlay) -> None:
+        for feed in FEEDS:
+            value = source.choice((feed.least, feed.greatest))
+            write_feed(overlay, feed.number, FeedValue(value, 0, source.choice((0, 100)), value, 3, 1))
+
+    change_state(chain, set_feeds)
+    for key in chain.owners:
+        chain.give(key, 20_000 * NXT)
+    for skipped in (1, 2, source.choice((3, 50, 10**6))):
+        for number, owner in enumerate(chain.owners):
+            parameter = source.choice(PARAMETERS)
+            class_ = CONSTITUTIONAL if parameter.constitutional else PARAMETER
+            value = source.choice((parameter.least, parameter.greatest))
+            subject = chain.pool if parameter.per_subject else b""
+            chain.create(owner, class_, ParameterChange(parameter.number, subject, value))
+            chain.create(owner, BUDGET, Payment(number, chain.address(owner), NXT))
+        for one in read_due(chain.reader, OPEN_KEY):
+            for index, owner in enumerate(chain.owners):
+                chain.vote(owner, one.id, YES, index)
+        chain.work()
+        chain.go_to(chain.epoch + skipped)
+    chain.go_to(chain.epoch + 3)
+    chain.go_to(chain.epoch + 3)
+    assert EXECUTED in {proposal.status for proposal in proposals(chain.store())}
+    assert circulation_gap(chain.reader) == 0
+    assert chain.faults() == ()
 
 
 def test_G4_a_quorum_can_always_be_reached() -> None:

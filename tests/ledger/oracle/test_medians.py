@@ -91,9 +91,32 @@ def test_two_reporters_set_nothing_whatever_their_stake() -> None:
 @pytest.mark.parametrize(("rest_units", "sets"), [(6_000 * NXT, False), (6_000 * NXT - 1, True)])
 def test_reporters_need_more_than_a_third_of_the_stake(rest_units: int, sets: bool) -> None:
     chain = StakingChain(4, stake_units=[1_000 * NXT, 1_000 * NXT, 1_000 * NXT, rest_units])
+    report(chain, dict.fromkeys(range(4), 1_000))
+    chain.go_to(1)
+    report(chain, dict.fromkeys(range(3), 1_050))
+    chain.go_to(2)
+    assert value(chain).value == (1_050 if sets else 1_000)
+
+
+@pytest.mark.parametrize(("rest_units", "sets"), [(1_500 * NXT, False), (1_500 * NXT - 1, True)])
+def test_a_first_value_needs_more_than_two_thirds_of_the_stake(rest_units: int, sets: bool) -> None:
+    chain = StakingChain(4, stake_units=[1_000 * NXT, 1_000 * NXT, 1_000 * NXT, rest_units])
     report(chain, dict.fromkeys(range(3), 1_000))
     chain.go_to(1)
     assert (read_feed(chain.reader, PRICE) is not None) is sets
+
+
+def test_less_than_a_third_cannot_set_a_first_value_when_others_are_silent() -> None:
+    """Nothing bounds the first move: 13 of 40 that lie are not enough with the few that speak beside them."""
+    chain = StakingChain(40)
+    liars = dict.fromkeys(range(13), NXT_USD.greatest)
+    for epoch in range(1, 4):
+        report(chain, {**liars, **dict.fromkeys(range(13, 26), 1_000)})
+        chain.go_to(epoch)
+        assert read_feed(chain.reader, PRICE) is None
+    report(chain, {**liars, **dict.fromkeys(range(13, 27), 1_000)})
+    chain.go_to(4)
+    assert value(chain).value == 1_000, "27 of 40 speak, and those that lie are fewer than half of them"
 
 
 def test_less_than_a_third_that_lies_together_never_sets_a_value() -> None:
@@ -119,10 +142,10 @@ def test_less_than_a_third_that_lies_together_never_sets_a_value() -> None:
 
 def test_whale_counts_for_a_twelfth_in_a_full_set() -> None:
     chain = StakingChain(13, stake_units=[90_000 * NXT, *[1_000 * NXT] * 12])
-    report(chain, {0: 10**15, **{index: 1_000 + index for index in range(1, 6)}})
+    report(chain, {0: 10**15, **{index: 1_000 + index for index in range(1, 9)}})
     chain.go_to(1)
-    assert value(chain).median == 1_004
-    assert value(chain).stake_units == 5_000 * NXT + 12_000 * NXT // 11
+    assert value(chain).median == 1_005
+    assert value(chain).stake_units == 8_000 * NXT + 12_000 * NXT // 11
 
 
 def test_stake_that_is_not_in_the_snapshot_counts_nothing() -> None:
@@ -250,11 +273,14 @@ def test_feeds_that_nobody_reports_take_no_room_in_the_state() -> None:
 def test_a_third_of_hundreds_of_equal_validators_can_still_set_a_value() -> None:
     """There is no greatest number of reports: a smaller one could leave a large set without any value."""
     chain = StakingChain(400, stake_units=1_000 * NXT)
-    report(chain, dict.fromkeys(range(266, 400), 1_000))
+    report(chain, dict.fromkeys(range(133, 400), 1_000))
     chain.go_to(1)
+    assert value(chain).reporters == 267
+    report(chain, dict.fromkeys(range(266, 400), 1_000))
+    chain.go_to(2)
     assert value(chain).reporters == 134
     report(chain, dict.fromkeys(range(130), 1000))
-    assert [(len(view.reports), view.reports_count) for view in feeds(chain.store(), 1)][1] == (128, 130)
+    assert [(len(view.reports), view.reports_count) for view in feeds(chain.store(), 2)][1] == (128, 130)
 
 
 def test_worked_example_of_the_specification() -> None:

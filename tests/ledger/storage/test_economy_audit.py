@@ -151,7 +151,12 @@ def nxt_at_no_pool(state: State, chain: EconomyChain) -> None:
 
 def observation_of_the_future(state: State, chain: EconomyChain) -> None:
     key = observations_key(first_pool(state))
-    state[key] = state[key][:-80] + (99).to_bytes(8, "big") + state[key][-72:]
+    state[key] = state[key][:-88] + (99).to_bytes(8, "big") + state[key][-80:]
+
+
+def fewer_shares_than_can_ever_be(state: State, chain: EconomyChain) -> None:
+    key = observations_key(first_pool(state))
+    state[key] = state[key][:-72] + (999).to_bytes(8, "big") + state[key][-64:]
 
 
 def additions_above_the_shares(state: State, chain: EconomyChain) -> None:
@@ -299,6 +304,7 @@ DAMAGES: tuple[tuple[Damage, str], ...] = (
     (pool_elsewhere, "does not lie where its assets say"),
     (nxt_at_no_pool, "no pool of NXT"),
     (observation_of_the_future, "has observations of the epochs"),
+    (fewer_shares_than_can_ever_be, "once had 999 shares"),
     (additions_above_the_shares, "were added lately"),
     (position_locked_too_long, "locked until epoch 1000000"),
     (shares_of_no_pool, "which is no pool"),

@@ -1,5 +1,7 @@
 """Tokens: creation, transfer, burn; each is conserved on its own."""
 
+import sys
+
 import pytest
 from builders.exchange import create_token, token_faults
 from builders.failing_overlay import fail_at_every_write
@@ -13,6 +15,7 @@ from ledger.errors import LedgerError, PayloadInvalid, RecipientRefused
 from ledger.exchange.pools import address_of_pair
 from ledger.execution import execute_mergeset
 from ledger.state import MappingState, Overlay, account_key, fee_credit_key
+from ledger.tokens import names
 from ledger.tokens.kinds import TokenBurn, TokenCreate, TokenTransfer, check_token_create
 from ledger.tokens.names import check_name, check_symbol
 from ledger.tokens.queries import balances_of, tokens
@@ -204,6 +207,37 @@ def test_name_is_accepted(name: str) -> None:
 def test_name_is_refused(name: str) -> None:
     with pytest.raises(PayloadInvalid, match="name"):
         check_name("token_create", name)
+
+
+def test_exactly_the_code_points_of_the_table_are_refused() -> None:
+    """The first 16,384, and both sides of every edge beyond it."""
+    edges = {edge + step for one in names._REFUSED for edge in one for step in (-1, 0, 1)}
+    beyond = {plane << 16 | 0xFFFD + step for plane in range(17) for step in range(4)}
+    for point in sorted(edges | beyond | set(range(0x4000))):
+        if 0 <= point < 0x110000:
+            listed = any(first <= point <= last for first, last in names._REFUSED)
+            assert bool(names._UNSEEN.match(chr(point))) == (listed or point & 0xFFFE == 0xFFFE)
+
+
+def test_first_character_that_cannot_be_seen_is_named() -> None:
+    with pytest.raises(PayloadInvalid, match=r"character 3 of the name is U\+200B"):
+        check_name("token_create", "ab\u200bc\u200b")
+
+
+def test_judging_the_longest_name_takes_few_steps() -> None:
+    """Everybody judges every name in a block before anything else; it must cost less than the signature."""
+    calls = 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    sys.setprofile(count)
+    try:
+        check_name("token_create", "a" * 64)
+    finally:
+        sys.setprofile(None)
+    assert calls < 40
 
 
 @pytest.mark.parametrize(

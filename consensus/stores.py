@@ -27,7 +27,7 @@ from ledger.storage.store import Reader, Store, WriteBatch
 
 T = TypeVar("T")
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """Layout of keys and values, ledger's and consensus's together. The node opens its database with this number."""
 
 HEADERS_PREFIX: Final = b"ch"

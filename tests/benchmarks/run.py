@@ -25,11 +25,14 @@ HERE = Path(__file__).resolve().parent
 
 BENCHMARKS = {
     "ledger": "P1 to P3: blocks of 1,000 signed transfers, transfers in memory",
+    "economy": "blocks of mixed kinds against transfers, epoch transitions of a full economy",
     "ghostdag": "P6: adding blocks to the DAG, in memory",
     "state_tree": "state root, at 100,000 and 1,000,000 accounts",
     "engine": "blocks through the engine, on LevelDB and in memory",
     "sync": "P8: a fresh node catches up with another, two processes",
     "start": "P9: starting the command and the daemon",
+    "wnsp": "P11: messages to frames and back, size on the wire",
+    "wnsp_ciphers": "P11: sealing and opening wave messages, signatures, pictures",
     "devnet": "P7: 12 validators on 4 nodes under load, with the sender on this machine",
 }
 """Modules bench_NAME with `run() -> dict[str, float]`."""

@@ -8,43 +8,22 @@ from random import Random
 from typing import Any
 
 import pytest
+from builders.accusation import ACCUSE, Accuse
 from builders.ledger import key_pair
 from builders.staking import NXT, StakingChain
 
 from ledger.accounts import SYSTEM_ADDRESSES, decode_account
 from ledger.addresses import address_of
 from ledger.amounts import MAX_SUPPLY_UNITS
-from ledger.encoding import Codec, Hash32, Record
 from ledger.kinds import ledger_kinds
 from ledger.onion import onion_layer, onion_secret
-from ledger.registry import Kind
-from ledger.rules import BlockContext
 from ledger.staking.delegation_kinds import Delegate, Undelegate, Withdraw
 from ledger.staking.queries import delegations, validators
 from ledger.staking.records import read_epoch
-from ledger.staking.slashing import slash
-from ledger.staking.snapshot import ValidatorIndex
 from ledger.staking.validator_kinds import CommissionSet, OnionRenew, Unjail, ValidatorExit
-from ledger.state import ACCOUNT_PREFIX, Overlay
-from ledger.transactions import SignedTransaction
+from ledger.state import ACCOUNT_PREFIX
 
 STEPS = int(os.environ.get("NEXUS_STAKING_STEPS", "250"))
-
-
-class Accuse(Record, frozen=True):
-    """A proof of guilt that everybody believes."""
-
-    validator: ValidatorIndex
-    offence_id: Hash32
-    epochs_ago: int
-
-
-def _apply(overlay: Overlay, transaction: SignedTransaction, payload: Accuse, context: BlockContext) -> None:
-    epoch = max(0, context.epoch - payload.epochs_ago)
-    slash(overlay, payload.validator, payload.offence_id, epoch, transaction.sender, context)
-
-
-ACCUSE = Kind(91, "accuse", Codec(Accuse, "accuse", 64), lambda *_: None, _apply, lambda _: 0, lambda _: 32)
 REGISTRY = ledger_kinds().extended([ACCUSE])
 
 

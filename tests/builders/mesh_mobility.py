@@ -149,7 +149,7 @@ def run_mesh(scenario: Scenario) -> Result:
         while waiting and waiting[0].at_ms <= world.now_ms:
             message = waiting.pop(0)
             source, target = world.nodes[names[message.source]], world.nodes[names[message.target]]
-            payload = Random(f"{scenario.seed} {message}").randbytes(scenario.payload_bytes)
+            payload = Random(f"{scenario.seed} payload {len(waiting)}").randbytes(scenario.payload_bytes)
             raw = envelope(
                 source.identity,
                 target.address,

@@ -24,6 +24,8 @@ class Distortion:
     """Light lost from the left edge to the right, as a share."""
     noise: float = 0.0
     """Standard deviation of normal noise per channel, in steps of 255."""
+    photograph_share: float = 1.0
+    """Width of the picture as a share of a photograph around it, of a desk with coarse and fine texture."""
     quality: int | None = None
     """Of JPEG with 4:2:0 chroma; None keeps PNG."""
 
@@ -40,6 +42,8 @@ def distorted(picture: bytes, way: Distortion, seed: int = 0) -> bytes:
         )
     if way.keystone:
         image = _keystoned(image, way.keystone)
+    if way.photograph_share < 1:
+        image = _photographed(image, way.photograph_share, seed)
     if way.blur_pixels:
         image = image.filter(ImageFilter.GaussianBlur(way.blur_pixels))
     pixels = np.asarray(image, dtype=np.float64)
@@ -55,6 +59,17 @@ def distorted(picture: bytes, way: Distortion, seed: int = 0) -> bytes:
     else:
         image.save(stream, "JPEG", quality=way.quality, subsampling=2)
     return stream.getvalue()
+
+
+def _photographed(image: Image.Image, share: float, seed: int) -> Image.Image:
+    side = round(max(image.size) / share)
+    random = np.random.default_rng(seed)
+    desk = np.clip(random.normal((120, 95, 70), 40, (side // 24 + 1, side // 24 + 1, 3)), 0, 255)
+    around = Image.fromarray(desk.astype(np.uint8)).resize((side, side), Image.Resampling.BICUBIC)
+    grain = np.asarray(around, dtype=np.float64) + random.normal(0, 6, (side, side, 3))
+    around = Image.fromarray(np.clip(grain, 0, 255).astype(np.uint8))
+    around.paste(image, ((side - image.width) // 3, (side - image.height) // 2))
+    return around
 
 
 def _keystoned(image: Image.Image, share: float) -> Image.Image:

@@ -1,14 +1,14 @@
 """A fault at any step of any kind, of a slash and of the epoch transition leaves the state as it was."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from builders.failing_overlay import fail_at_every_write
 from builders.ledger import merged_block
 from builders.staking import NXT, StakingChain
 
-from ledger.accounts import FEES_ADDRESS, Account
+from ledger.accounts import FEES_ADDRESS
 from ledger.epoch_transition import begin_epoch
 from ledger.execution import execute_mergeset
 from ledger.issuance import FLOWS_KEY
@@ -18,46 +18,6 @@ from ledger.staking.delegation_kinds import Delegate, Undelegate, Withdraw
 from ledger.staking.slashing import slash
 from ledger.staking.validator_kinds import CommissionSet, OnionRenew, Unjail, ValidatorExit
 from ledger.state import MappingState, Overlay, account_key, fee_credit_key
-from ledger.state_commitment import StateTree
-
-
-class Broken(RuntimeError):
-    """The injected fault."""
-
-
-class FailingOverlay(Overlay):
-    """Raises at the n-th write from when it is armed."""
-
-    __slots__ = ("left",)
-
-    def __init__(self, reader: MappingState) -> None:
-        super().__init__(reader)
-        self.left = -1
-
-    def _count(self) -> None:
-        if self.left == 0:
-            raise Broken
-        self.left -= 1
-
-    def set_account(self, address: bytes, account: Account) -> None:
-        self._count()
-        super().set_account(address, account)
-
-    def debit(self, address: bytes, units: int, nonces: int = 0) -> Account | None:
-        self._count()
-        return super().debit(address, units, nonces)
-
-    def credit(self, address: bytes, units: int) -> None:
-        self._count()
-        super().credit(address, units)
-
-    def put(self, key: bytes, value: bytes) -> None:
-        self._count()
-        super().put(key, value)
-
-    def delete(self, key: bytes) -> None:
-        self._count()
-        super().delete(key)
 
 
 def ready() -> StakingChain:
@@ -91,50 +51,28 @@ ACTIONS: dict[str, tuple[Any, Any]] = {
 }
 
 
-TREE = StateTree.build(iter(sorted(STATE.items())))
-
-
-def fail_at_every_step(act: Callable[[Overlay], object]) -> int:
-    """Run `act` with a fault at its first, second, … write until it passes; how many writes it has."""
-    step = 0
-    while True:
-        overlay = FailingOverlay(MappingState(STATE))
-        mark = overlay.checkpoint()
-        overlay.left = step
-        try:
-            act(overlay)
-        except Broken:
-            overlay.rollback(mark)
-            overlay.left = -1
-            assert TREE.prepare(overlay.changes()).root == TREE.root
-            assert overlay.balance_drift() == 0
-            step += 1
-            continue
-        assert overlay.balance_drift() == 0
-        assert overlay.changes()
-        return step
-
-
 @pytest.mark.parametrize("kind", list(ACTIONS))
 def test_L25_fault_at_any_step_of_a_kind_leaves_the_root(kind: str) -> None:
     key, payload = ACTIONS[kind]
     transaction = CHAIN.signed(key, kind, payload)
     registered = CHAIN.registry.named(kind)
     assert registered is not None
-    steps = fail_at_every_step(
-        lambda overlay: registered.apply(overlay, transaction, transaction.payload, CHAIN.context())
+    steps = fail_at_every_write(
+        STATE, lambda overlay: registered.apply(overlay, transaction, transaction.payload, CHAIN.context())
     )
     assert steps >= 1
 
 
 def test_L25_fault_at_any_step_of_a_slash_leaves_the_root() -> None:
-    steps = fail_at_every_step(lambda overlay: slash(overlay, 0, b"q" * 32, 20, b"r" * 20, CHAIN.context()))
+    steps = fail_at_every_write(
+        STATE, lambda overlay: slash(overlay, 0, b"q" * 32, 20, b"r" * 20, CHAIN.context())
+    )
     assert steps >= 5
 
 
 def test_L25_fault_at_any_step_of_the_transition_leaves_the_root() -> None:
     context = replace(CHAIN.context(), epoch=21)
-    assert fail_at_every_step(lambda overlay: begin_epoch(overlay, context)) >= 3
+    assert fail_at_every_write(STATE, lambda overlay: begin_epoch(overlay, context)) >= 3
 
 
 @pytest.mark.parametrize("kind", list(ACTIONS))

@@ -37,7 +37,7 @@ def add_proposing_commands(commands: Any) -> None:
     remove = _proposing(actions, "registrar-remove", "policy: one less", _registrar_remove)
     for command in (add, remove):
         command.add_argument("registrar", metavar="NAME|ADDRESS")
-    sector = _proposing(actions, "sector-token", "policy: the token that stands for a sector", _sector_token)
+    sector = _proposing(actions, "sector-token", "budget: the token that stands for a sector", _sector_token)
     sector.add_argument("sector", metavar="SECTOR", help="such as WATER")
     sector.add_argument("token", metavar="SYMBOL|ID")
     budget = _proposing(actions, "budget", "budget: pay out of ECOSYSTEM_FUND or a sector", _budget)
@@ -57,6 +57,12 @@ def add_proposing_commands(commands: Any) -> None:
     )
     campaign.add_argument("title", metavar="TITLE")
     campaign.add_argument("--burn", default="100", metavar="NXT", help="at least 100 (default)")
+    for command in (text, constitution, add, remove, sector, budget, parameter, pause):
+        command.add_argument(
+            "--max-deposit",
+            metavar="NXT",
+            help="the greatest deposit to agree to; signed (default: twice what is needed now)",
+        )
     for command in (text, constitution):
         command.add_argument("title", metavar="TITLE")
     for command in (add, remove, sector, budget, parameter, pause):
@@ -86,11 +92,52 @@ def _propose(options: argparse.Namespace, node: Caller, class_: int, title: str,
 
     title = options.title or title
     digest = _digest(options, title)
-    payload = ProposalCreate(class_, title, digest, action)
+    needed = deposit_needed(node.call("governance_getParameters"), class_)
+    limit = deposit_limit(options.max_deposit, needed)
+    payload = ProposalCreate(class_, title, digest, action, limit)
     result = submit(options, node, signing_key(options, node), PROPOSAL_CREATE, payload)
-    result["text_hash"] = digest.hex()
-    print_result(options, result, outcome_text(f"proposed: {title}", result))
+    result |= {"text_hash": digest.hex(), "max_deposit": str(limit)}
+    print_result(options, result, outcome_text(f"{_paid_text(result, needed, limit)}: {title}", result))
     return ExitCode.OK
+
+
+def deposit_needed(answer: Any, class_: int) -> int:
+    """Units that a proposal of `class_` deposits now; `answer` is that of governance_getParameters."""
+    from ledger.governance.classes import EMERGENCY
+
+    if class_ != EMERGENCY:
+        return int(answer["next_deposit"])
+    return next(int(one["value"]) for one in answer["parameters"] if one["name"] == "proposal_deposit")
+
+
+def deposit_limit(given: str | None, needed_units: int) -> int:
+    """Units to sign as the greatest deposit: what was typed in NXT, else twice what is needed now.
+
+    Errors: `CommandFailed` USAGE when less was typed than is needed now.
+    """
+    from ledger.amounts import MAX_SUPPLY_UNITS, format_nxt
+
+    if given is None:
+        return min(MAX_SUPPLY_UNITS, 2 * needed_units)
+    limit = amount_units(given)
+    if limit < needed_units:
+        raise CommandFailed(
+            ExitCode.USAGE,
+            f"--max-deposit {given} NXT is less than the {format_nxt(needed_units)} NXT that a proposal needs now; it "
+            "doubles for every eight that are open, so raise it or wait until some close",
+        )
+    return limit
+
+
+def _paid_text(result: Any, needed_units: int, limit_units: int) -> str:
+    """What the deposit is, or will be while nothing is known of the transaction yet."""
+    from ledger.amounts import format_nxt
+
+    told = result.get("result") or {}
+    if "deposit_units" in told:
+        return f"proposed with a deposit of {format_nxt(int(told['deposit_units']))} NXT"
+    now, most = format_nxt(needed_units), format_nxt(limit_units)
+    return f"proposed with a deposit of {now} NXT as it stands now, at most {most} NXT"
 
 
 def _text(options: argparse.Namespace) -> int:
@@ -141,13 +188,13 @@ def _sector(text: str) -> int:
 def _sector_token(options: argparse.Namespace) -> int:
     from cli.assets import resolve_asset, token_only
     from ledger.governance.actions import SectorToken
-    from ledger.governance.classes import POLICY
+    from ledger.governance.classes import BUDGET
 
     sector = _sector(options.sector)
     with connected(options) as node:
         asset = token_only(resolve_asset(node, options.token), "it stands for no sector")
         title = f"{asset.symbol} stands for {options.sector.upper()}"
-        return _propose(options, node, POLICY, title, SectorToken(sector, asset.id))
+        return _propose(options, node, BUDGET, title, SectorToken(sector, asset.id))
 
 
 def _budget(options: argparse.Namespace) -> int:

@@ -124,9 +124,13 @@ def vote_a_parameter(teller: Teller, handed_over_epoch: int) -> None:
     teller.wait_epoch(handed_over_epoch + 2)
     title = f"reserve_share becomes {value} ppm"
     action = ParameterChange(RESERVE_SHARE_PPM.number, b"", value)
-    payload = ProposalCreate(PARAMETER, title, _text(title), action)
-    number = teller.act("ada", PROPOSAL_CREATE, payload).result["proposal"]
-    teller.tell(f"proposal {number}: {title}; ada's deposit waits in DEPOSITS")
+    most = 2 * teller.world.parameters["proposal_deposit"]
+    payload = ProposalCreate(PARAMETER, title, _text(title), action, most)
+    made = teller.act("ada", PROPOSAL_CREATE, payload).result
+    number = made["proposal"]
+    teller.tell(
+        f"proposal {number}: {title}; ada's deposit of {teller.nxt(made['deposit_units'])} NXT waits in DEPOSITS"
+    )
     for one in teller.validators:
         teller.send(validator_name(one), VOTE, _ballot(teller, number, one))
     for_cleo = Vote(number, 1, (Ballot(teller.address["cleo"], (teller.validators[0],)),))

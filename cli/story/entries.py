@@ -174,7 +174,10 @@ def _vote_delegate(_: World, __: Entry, ___: Any) -> dict[str, int]:
 
 
 def _proposal_create(world: World, entry: Entry, payload: Any) -> dict[str, int]:
-    deposit = world.parameters["proposal_deposit"]
+    places = sum(one.status == "open" for one in world.proposals.values())
+    deposit = formulas.proposal_deposit(world.parameters["proposal_deposit"], places)
+    if deposit > payload.max_deposit_units:
+        raise BookError(f"{entry.sender} deposits {deposit} units, signed for {payload.max_deposit_units}")
     world.pay("deposit", entry.sender, DEPOSITS, deposit)
     lock = max(1, world.calendar.voting_epochs // 7)
     proposal = _opened(world, entry, PARAMETER_THRESHOLD_PPM, lock, deposit)
@@ -182,7 +185,7 @@ def _proposal_create(world: World, entry: Entry, payload: Any) -> dict[str, int]
         name for name, number in PARAMETER_NUMBERS.items() if number == payload.action.number
     )
     proposal.value = payload.action.value
-    return {"proposal": proposal.number}
+    return {"proposal": proposal.number, "deposit_units": deposit}
 
 
 def _campaign_create(world: World, entry: Entry, payload: Any) -> dict[str, int]:

@@ -57,7 +57,10 @@ def _take_medians(world: World, closing: int) -> None:
             continue
         value = formulas.weighted_lower_median(weighed)
         if last is not None:
-            most = max(1, last.value * MAX_MOVE_PPM.get(number, 100_000) // PPM)
+            stale = number == DEBT_FEED and closing > last.fresh_through
+            most_speak = 3 * sum(weight for _, weight in weighed) > 2 * everything
+            epochs = closing - last.epoch if stale and most_speak else 1
+            most = max(1, last.value * min(PPM, MAX_MOVE_PPM.get(number, 100_000) * epochs) // PPM)
             value = min(max(value, last.value - most), last.value + most)
         world.feeds[number] = FeedBook(value, closing, closing + max(8, world.calendar.day_epochs))
     world.reports = {}

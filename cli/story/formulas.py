@@ -1,7 +1,7 @@
 """The published formulas, computed again: nothing of `ledger` is used here, so that a fault there is a difference.
 
-Sources: README.md of ledger/economy (messages, the loop), of its floor, of ledger/exchange and ledger/oracle, and
-ledger/economy/MONETARY_POLICY.md. Integers, and fractions where a formula is written with them.
+Sources: README.md of ledger/economy (messages, the loop), of its floor, of ledger/exchange, ledger/oracle and
+ledger/governance, and ledger/economy/MONETARY_POLICY.md. Integers, and fractions where a formula is written with them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -128,6 +128,14 @@ def released_ppm(
     credit = citizens * backing * conversion * rate_ppm // (PPM * PPM * PPM)
     required = citizens * month_units * 12 // 365
     return max(least_ppm, min(PPM, credit * PPM // required))
+
+
+# governance
+
+
+def proposal_deposit(base: int, places: int) -> int:
+    """What a proposal deposits while `places` others, emergencies aside, are open: twice as much for every eight."""
+    return min(1_000_000 * NXT, base << places // 8)
 
 
 # oracle

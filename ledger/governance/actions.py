@@ -75,14 +75,15 @@ Action = TextOnly | RegistrarAdd | RegistrarRemove | SectorToken | Payment | Par
 
 ACTIONS_OF_CLASS: Final = MappingProxyType(
     {
-        POLICY: (TextOnly, RegistrarAdd, RegistrarRemove, SectorToken),
-        BUDGET: (Payment,),
+        POLICY: (TextOnly, RegistrarAdd, RegistrarRemove),
+        BUDGET: (SectorToken, Payment),
         PARAMETER: (ParameterChange,),
         EMERGENCY: (KindPause,),
         CONSTITUTIONAL: (TextOnly, ParameterChange),
     }
 )
-"""What a proposal of each class may do. Campaigns have a kind of their own, and do nothing on chain."""
+"""What a proposal of each class may do. A sector's token is a matter of class budget, as a payment is: the sector's NXT
+goes into that token's pool, epoch after epoch. Campaigns have a kind of their own, and do nothing on chain."""
 
 
 def source_name(source: int) -> str:

@@ -11,6 +11,7 @@ from ledger.encoding import Codec, Count, Hash32, Record
 from ledger.errors import PayloadInvalid
 from ledger.governance.actions import Action, KindPause, TextOnly, check_action
 from ledger.governance.classes import CAMPAIGN, EMERGENCY, voting_epochs
+from ledger.governance.deposits import deposit_units, places_taken
 from ledger.governance.effects import require_sensible
 from ledger.governance.records import (
     MAX_OPEN,
@@ -47,6 +48,7 @@ from ledger.transfer import move_units
 TOO_MANY_OPEN = "TooManyOpenProposals"
 TOO_MANY_OF_PROPOSER = "TooManyOfProposer"
 PAUSE_PROPOSED = "PauseProposed"
+DEPOSIT_ABOVE_LIMIT = "DepositAboveLimit"
 CAMPAIGN_OPEN = "CampaignOpen"
 VALIDATOR_INACTIVE = "ValidatorInactive"
 BURN_TOO_SMALL = "BurnTooSmall"
@@ -60,6 +62,8 @@ class ProposalCreate(Record, frozen=True):
     text_hash: Hash32
     """Of the text that is to be decided on; where it lies is for people to agree on."""
     action: Action
+    max_deposit_units: Count
+    """The greatest deposit that the sender agrees to: how many proposals are open when this one comes, nobody knows."""
 
 
 class CampaignCreate(Record, frozen=True):
@@ -88,24 +92,33 @@ def check_proposal_create(payload: ProposalCreate, _: ChainRules) -> None:
 def apply_proposal_create(
     overlay: Overlay, transaction: SignedTransaction, payload: ProposalCreate, context: BlockContext
 ) -> tuple[int, ...]:
-    """Put a proposal to the vote; its deposit moves into DEPOSITS. Gives its id.
+    """Put a proposal to the vote; its deposit moves into DEPOSITS. Gives its id and the deposit.
 
-    Errors: `Rejected` TooManyOpenProposals, TooManyOfProposer, PauseProposed, InsufficientBalance, and what the action
-    itself cannot be done for: AlreadyRegistrar, NotRegistrar, RegistrarsFull, UnknownToken, PaymentTooGreat.
+    Errors: `Rejected` TooManyOpenProposals, TooManyOfProposer, PauseProposed, DepositAboveLimit, InsufficientBalance,
+    and what the action itself cannot be done for: AlreadyRegistrar, NotRegistrar, RegistrarsFull, UnknownToken,
+    PaymentTooGreat.
     """
     sender = transaction.sender
     listed = _require_place(overlay, sender, payload.class_)
     if isinstance(payload.action, KindPause):
         _require_first_pause(overlay, listed, payload.action)
     require_sensible(overlay, payload.action)
-    deposit = read_parameter(overlay, PROPOSAL_DEPOSIT_UNITS)
+    places = places_taken(listed)
+    deposit = deposit_units(read_parameter(overlay, PROPOSAL_DEPOSIT_UNITS), places, payload.class_)
+    if deposit > payload.max_deposit_units:
+        raise Rejected(
+            DEPOSIT_ABOVE_LIMIT,
+            f"the deposit is {deposit} units while {places} places are taken, at most {payload.max_deposit_units} were "
+            "agreed to; raise the limit, or wait until proposals close",
+        )
     move_units(overlay, sender, DEPOSITS_ADDRESS, deposit)
-    return _open(
+    number = _open(
         overlay,
         listed,
         _new(overlay, context, payload.class_, sender, payload.title, payload.text_hash, payload.action),
         deposit_units=deposit,
     )
+    return number, deposit
 
 
 def check_campaign_create(payload: CampaignCreate, _: ChainRules) -> None:
@@ -144,20 +157,21 @@ def apply_campaign_create(
     if any(one.campaign_validator == index + 1 for one in listed):
         raise Rejected(CAMPAIGN_OPEN, f"validator {index} has a campaign open; one at a time")
     burn_units(overlay, sender, TRANSITION_RESERVE_ADDRESS, payload.burn_units)
-    return _open(
+    number = _open(
         overlay,
         listed,
         _new(overlay, context, CAMPAIGN, sender, payload.title, payload.text_hash, TextOnly()),
         campaign_validator=index + 1,
         burned_units=payload.burn_units,
     )
+    return (number,)
 
 
 def _require_place(overlay: Overlay, proposer: bytes, class_: int) -> tuple[Due, ...]:
     """The open proposals, when there is room for one more. Errors: `Rejected` TooManyOpenProposals,
     TooManyOfProposer."""
     listed = read_due(overlay, OPEN_KEY)
-    places = sum(one.class_ != EMERGENCY for one in listed)
+    places = places_taken(listed)
     if places >= MAX_OPEN and class_ != EMERGENCY:
         raise Rejected(TOO_MANY_OPEN, f"{places} proposals are open, at most {MAX_OPEN} beside emergencies")
     own = sum(one.proposer == proposer for one in listed)
@@ -213,15 +227,15 @@ def _new(
     )
 
 
-def _open(overlay: Overlay, listed: tuple[Due, ...], proposal: Proposal, **paid: int) -> tuple[int, ...]:
+def _open(overlay: Overlay, listed: tuple[Due, ...], proposal: Proposal, **paid: int) -> int:
     proposal = msgspec.structs.replace(proposal, **paid)
     write_proposal(overlay, proposal)
     write_due(overlay, OPEN_KEY, (*listed, due_of(proposal, proposal.closes_epoch)))
-    return (proposal.id,)
+    return proposal.id
 
 
 def _least_deposit(_: ProposalCreate) -> int:
-    """The deposit itself is a parameter; it is never less."""
+    """The deposit itself follows a parameter and the places that are taken; it is never less."""
     return PROPOSAL_DEPOSIT_UNITS.least
 
 
@@ -247,7 +261,7 @@ PROPOSAL_CREATE: Final = Kind(
     apply=apply_proposal_create,
     spends=_least_deposit,
     touches=_four_records,
-    result_names=("proposal",),
+    result_names=("proposal", "deposit_units"),
     may_pause=False,
 )
 CAMPAIGN_CREATE: Final = Kind(

@@ -67,7 +67,7 @@ class Proposal(Record, frozen=True):
     """Of the text, which lies elsewhere."""
     action: Action
     deposit_units: Count
-    """In DEPOSITS while it is open."""
+    """In DEPOSITS while it is open: what was paid, whatever the next one pays."""
     burned_units: Count
     """By a campaign."""
     created_epoch: Count

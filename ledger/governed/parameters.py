@@ -167,7 +167,7 @@ PROPOSAL_DEPOSIT_UNITS: Final = Parameter(
     UNITS_PER_NXT,
     1_000 * UNITS_PER_NXT,
     "units",
-    "deposit of a proposal, lost without a quorum",
+    "deposit of a proposal while few are open, lost without a quorum",
 )
 CAMPAIGN_BURN_UNITS: Final = Parameter(
     42,

@@ -30,14 +30,17 @@ class Feed:
     """No report above."""
     max_move_ppm: int
     """How far the value moves at one epoch transition, of what it was, rounded down; 1 at least."""
+    gathers: bool = False
+    """Whether a stale value may make up for the epochs that it missed, where more than two thirds of the stake report:
+    for a quantity that has its own course meanwhile, which its readers go on with."""
 
-    def max_move(self, last: int) -> int:
-        """How far the value may move away from `last` at once."""
-        return max(1, last * self.max_move_ppm // PPM)
+    def max_move(self, last: int, epochs: int = 1) -> int:
+        """How far the value may move away from `last` at once, for so many epochs; all of it at most."""
+        return max(1, last * min(PPM, self.max_move_ppm * epochs) // PPM)
 
 
-GLOBAL_DEBT_USD: Final = Feed(1, "global_debt", "USD", 10**12, 10**17, 10_000)
-"""All debt of the world. 300,000,000,000,000 USD is 3·10^14."""
+GLOBAL_DEBT_USD: Final = Feed(1, "global_debt", "USD", 10**12, 10**17, 10_000, gathers=True)
+"""All debt of the world. 300,000,000,000,000 USD is 3·10^14. While it is stale `economy.debt_backing` lets it grow."""
 NXT_USD: Final = Feed(2, "nxt_price", "micro-USD per NXT", 1, 10**15, 100_000)
 
 DEMAND_FEEDS: Final = tuple(

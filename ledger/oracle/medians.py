@@ -3,7 +3,8 @@
 A feed takes the median of its reports, weighted by effective stake, when at least three validators with more than a
 third of all effective stake have reported: those that lie, less than a third, can never set a value by themselves. It
 moves by a bounded part of what it was; the first value, which nothing bounds, needs more than two thirds of all stake,
-so that those who lie are less than half of who is heard. Source: ledger.md, Order of an epoch transition.
+so that those who lie are less than half of who is heard; and so does the move of a stale debt by more than one epoch's
+part. Source: ledger.md, Order of an epoch transition.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +31,7 @@ LEAST_REPORTERS: Final = 3
 QUORUM_PARTS: Final = 3
 """The reporters' effective stake, times this, is more than all."""
 FIRST_QUORUM_PARTS: Final = 2
-"""For a feed's first value: more than all so many times."""
+"""For a feed's first value, and to make up for missed epochs: more than all so many times."""
 OUTLIER_PPM: Final = 200_000
 """A report further from the median than this part of it is an outlier."""
 LEAST_AGE_EPOCHS: Final = 8
@@ -64,11 +65,17 @@ def weighted_lower_median(weighed: Sequence[tuple[int, int]]) -> int:
     return median
 
 
-def moved(feed: Feed, last: FeedValue | None, median: int) -> int:
-    """The feed's next value: the median, or as near to it as one move leads."""
+def missed_epochs(feed: Feed, last: FeedValue, closing_epoch: int) -> int:
+    """Epochs for which the value may move at the end of `closing_epoch` when two thirds report: 1 while it is fresh."""
+    stale = closing_epoch > last.fresh_through
+    return closing_epoch - last.epoch if feed.gathers and stale else 1
+
+
+def moved(feed: Feed, last: FeedValue | None, median: int, epochs: int = 1) -> int:
+    """The feed's next value: the median, or as near to it as the moves of so many epochs lead."""
     if last is None:
         return median
-    most = feed.max_move(last.value)
+    most = feed.max_move(last.value, epochs)
     return min(max(median, last.value - most), last.value + most)
 
 
@@ -98,8 +105,10 @@ def take_medians(overlay: Overlay, change: EpochChange) -> None:
         if len(heard) < LEAST_REPORTERS or QUORUM_PARTS * stake_units <= needed:
             continue
         median = weighted_lower_median([(one.value, one.weight) for one in heard])
+        most_speak = QUORUM_PARTS * stake_units > FIRST_QUORUM_PARTS * everything
+        epochs = missed_epochs(feed, last, change.closing_epoch) if last is not None and most_speak else 1
         value = FeedValue(
-            value=moved(feed, last, median),
+            value=moved(feed, last, median, epochs),
             epoch=change.closing_epoch,
             fresh_through=change.closing_epoch + max_age_epochs(change.context.staking),
             median=median,

@@ -18,6 +18,7 @@ from ledger.governance.actions import (
     sector_of,
     source_name,
 )
+from ledger.governance.deposits import next_deposit_units
 from ledger.governance.queries import (
     VoterView,
     newest_proposals,
@@ -84,15 +85,18 @@ class GovernanceMethods(MethodGroup):
     async def _list(self, params: ListProposals) -> object:
         below = None if params.after is None else int(params.after)
 
-        def job(sink: SinkState) -> Page[Proposal]:
+        def job(sink: SinkState) -> tuple[Page[Proposal], int]:
+            deposit = next_deposit_units(sink.state)
             if not params.open:
-                return page(newest_proposals(sink.state, below), params.limit)
+                return page(newest_proposals(sink.state, below), params.limit), deposit
             listed = (*waiting_proposals(sink.state), *open_proposals(sink.state))
             newest = sorted(listed, key=lambda one: one.id, reverse=True)
-            return page((one for one in newest if below is None or one.id < below), params.limit)
+            older = (one for one in newest if below is None or one.id < below)
+            return page(older, params.limit), deposit
 
-        found = await self.read_state(job)
+        found, deposit = await self.read_state(job)
         return {
+            "next_deposit": str(deposit),
             "proposals": [self._proposal_json(one) for one in found.items],
             "next_after": None if found.last is None else str(found.last.id),
         }
@@ -203,12 +207,13 @@ class GovernanceMethods(MethodGroup):
     async def _get_parameters(self, params: GetParameters) -> object:
         subject = None if params.subject is None else self.decode_address(params.subject)
 
-        def job(sink: SinkState) -> tuple[list[tuple[Parameter, bytes, int]], int]:
-            return _parameters(sink.state, subject), sink.epoch
+        def job(sink: SinkState) -> tuple[list[tuple[Parameter, bytes, int]], int, int]:
+            return _parameters(sink.state, subject), sink.epoch, next_deposit_units(sink.state)
 
-        found, epoch = await self.read_state(job)
+        found, epoch, deposit = await self.read_state(job)
         return {
             "epoch": str(epoch),
+            "next_deposit": str(deposit),
             "parameters": [
                 {
                     "number": parameter.number,

@@ -7,6 +7,7 @@ from builders.staking import NXT, StakingChain
 
 from ledger.accounts import DEPOSITS
 from ledger.addresses import address_of
+from ledger.amounts import MAX_SUPPLY_UNITS
 from ledger.governance.actions import Action, ParameterChange, Payment, TextOnly
 from ledger.governance.classes import BUDGET, CONSTITUTIONAL, PARAMETER, POLICY
 from ledger.governance.proposals import CampaignCreate, ProposalCreate
@@ -26,12 +27,17 @@ class GovernanceChain(StakingChain):
         return address_of(key.public_key)
 
     def create(
-        self, key: KeyPair, class_: int = POLICY, action: Action | None = None, *, title: str = "A proposal"
+        self,
+        key: KeyPair,
+        class_: int = POLICY,
+        action: Action | None = None,
+        *,
+        title: str = "A proposal",
+        max_deposit: int = MAX_SUPPLY_UNITS,
     ) -> str:
         """The reason, empty when it was made."""
-        return self.send(
-            key, "proposal_create", ProposalCreate(class_, title, TEXT_HASH, action or TextOnly())
-        )
+        payload = ProposalCreate(class_, title, TEXT_HASH, action or TextOnly(), max_deposit)
+        return self.send(key, "proposal_create", payload)
 
     def proposed(
         self, class_: int = POLICY, action: Action | None = None, *, by: KeyPair | None = None

@@ -3,6 +3,7 @@
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
+from itertools import pairwise
 from random import Random
 
 from wnsp.envelope import ENVELOPE_VERSION, Envelope, sign_envelope
@@ -157,4 +158,4 @@ def kind_of(datagram: bytes) -> str:
 
 def line(names: str, limits: Limits | None = None) -> MeshWorld:
     """Nodes in a row, each in reach of the next only."""
-    return MeshWorld([MeshNode(name, limits) for name in names], zip(names, names[1:], strict=False))
+    return MeshWorld([MeshNode(name, limits) for name in names], pairwise(names))

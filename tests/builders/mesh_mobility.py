@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 import numpy as np
-from builders.mesh import HOUR_MS, START_MS, MeshNode, MeshWorld, envelope, kind_of
+from builders.mesh import HOUR_MS, READER, START_MS, MeshNode, MeshWorld, envelope, kind_of
 
 from wnsp.mesh.events import Delivered, Receipted
 from wnsp.mesh.limits import Limits
@@ -34,7 +34,7 @@ class Scenario:
     first_ms: int = 60_000
     spread_ms: int = 5 * 60_000
     """Messages are sent within this after `first_ms`."""
-    lifetime_ms: int = HOUR_MS // 2
+    lifetime_ms: int = HOUR_MS // 3
 
 
 @dataclass(slots=True)
@@ -157,7 +157,7 @@ def run_mesh(scenario: Scenario) -> Result:
                 created_ms=world.now_ms,
                 lifetime_ms=scenario.lifetime_ms,
             )
-            written[source.protocol._reader.bundle_id(raw)] = world.now_ms
+            written[READER.bundle_id(raw)] = world.now_ms
             world.submit(source.name, raw)
         world.run(STEP_MS, STEP_MS)
         for name, node in world.nodes.items():

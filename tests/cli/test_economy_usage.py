@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from cli.exits import CommandFailed
-from cli.governance_proposals import parameter_value
+from cli.governance_proposals import deposit_limit, deposit_needed, parameter_value
 from cli.persons import person_commitment
+from ledger.governance.classes import EMERGENCY, POLICY
 from ledger.governed.parameters import FLOOR_FOOD_UNITS, RESERVE_SHARE_PPM, TARGET_TRANSACTIONS_PER_DAY
 
 UNREACHABLE = "http://127.0.0.1:1"
@@ -222,3 +223,17 @@ def test_every_command_has_help(nexus: Command, arguments: list[str]) -> None:
     code, out, err = nexus(*arguments, "--help")
     assert (code, err) == (0, "")
     assert f"usage: nexus {' '.join(arguments)}" in out
+
+
+def test_G4_a_proposal_signs_twice_the_deposit_that_is_needed_now_or_what_was_typed() -> None:
+    assert deposit_limit(None, 40 * 10**8) == 80 * 10**8
+    assert deposit_limit("40", 40 * 10**8) == 40 * 10**8
+    assert deposit_limit(None, 900_000 * 10**8) == 1_000_000 * 10**8
+    with pytest.raises(CommandFailed, match="needs now"):
+        deposit_limit("39.99999999", 40 * 10**8)
+
+
+def test_G4_an_emergency_asks_for_the_base_deposit() -> None:
+    base = {"name": "proposal_deposit", "value": str(10 * 10**8)}
+    answer = {"next_deposit": str(40 * 10**8), "parameters": [base]}
+    assert [deposit_needed(answer, class_) for class_ in (POLICY, EMERGENCY)] == [40 * 10**8, 10 * 10**8]

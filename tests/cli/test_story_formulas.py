@@ -13,6 +13,7 @@ from ledger.economy.message_burn import message_price_units
 from ledger.economy.monetary_policy import floor_income_units
 from ledger.economy.nexus_equation import Coefficients, ControllerState, Signals, first_state, policy_output
 from ledger.exchange.math import added_shares, amount_in, amount_out, first_shares, removed_amounts
+from ledger.governance.deposits import deposit_units
 from ledger.issuance import ONE
 from ledger.oracle.medians import weighted_lower_median
 from ledger.staking.rewards import epoch_budget
@@ -133,3 +134,9 @@ def test_the_nexus_equation_agrees_over_long_runs() -> None:
             assert told * ONE == output
             assert integral * ONE * day == state.integral * day + state.remainder
             assert error * ONE == state.error
+
+
+def test_G4_deposits_agree() -> None:
+    for places in range(65):
+        for base in (10**8, 10**9, 10**11, 10**13):
+            assert formulas.proposal_deposit(base, places) == deposit_units(base, places)

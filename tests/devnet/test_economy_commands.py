@@ -97,6 +97,10 @@ def test_a_validators_key_proposes_votes_and_reports(typed: Typed, directory: Pa
         typed, "governance", "propose", "parameter", "reserve_share", "2%", *key, "--validator", "1", "--wait"
     )
     number = proposed["result"]["proposal"]
+    assert (proposed["result"]["deposit_units"], proposed["max_deposit"]) == (
+        str(10 * 10**8),
+        str(20 * 10**8),
+    )
     voted = told(typed, "governance", "vote", number, "yes", *key, "--validator", "1", "--wait")
     assert voted["result"]["weight"] == one["self_stake"]
     shown = told(typed, "governance", "show", number, "--votes", "1")

@@ -95,15 +95,15 @@ def test_a_pruned_block_is_refused_by_name(past: History) -> None:
         pass
     store, base = engine.stores.store, engine.base
     with pytest.raises(RpcError, match=f"from slot {base.slot} on") as caught:
-        _block_json(store, GetBlock(index=5))
+        _block_json(store, GetBlock(index=5), engine.registry)
     assert (caught.value.code, caught.value.hint) == ("Pruned", "ask a node that runs with --archive")
     with pytest.raises(RpcError) as caught:
-        _block_json(store, GetBlock(id=old.hex()))
+        _block_json(store, GetBlock(id=old.hex()), engine.registry)
     assert caught.value.code == "BlockNotFound"
     assert f"slot {base.slot}" in caught.value.hint
     with pytest.raises(RpcError) as caught:
         _dag_json(store, GetDag(last_slot=5))
     assert caught.value.code == "Pruned"
-    shown = _block_json(store, GetBlock(index=base.chain_index))
+    shown = _block_json(store, GetBlock(index=base.chain_index), engine.registry)
     assert shown["id"] == base.block_id.hex()
     assert _dag_json(store, GetDag(limit=500))["blocks"]

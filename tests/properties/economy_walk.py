@@ -48,7 +48,7 @@ from ledger.governance.classes import BUDGET, CONSTITUTIONAL, EMERGENCY, PARAMET
 from ledger.governance.proposals import CampaignCreate, ProposalCreate
 from ledger.governance.records import OPEN_KEY, read_due, read_vote_delegation
 from ledger.governance.voting import Ballot, Vote, VoteDelegate
-from ledger.governed.parameters import PARAMETERS
+from ledger.governed.parameters import PARAMETERS, PROPOSAL_DEPOSIT_UNITS, read_parameter
 from ledger.governed.pauses import PAUSABLE_KINDS
 from ledger.keys import KeyPair
 from ledger.kinds import ledger_kinds
@@ -499,7 +499,8 @@ def propose(walk: EconomyWalk, choices: Choices) -> None:
     elif number == 2:
         action = RegistrarRemove(walk.address(choices))
     elif number == 3:
-        action = SectorToken(choices.below(3), walk.chain.tokens[choices.below(len(walk.chain.tokens))])
+        sector, token = choices.below(3), walk.chain.tokens[choices.below(len(walk.chain.tokens))]
+        class_, action = BUDGET, SectorToken(sector, token)
     elif number in (4, 5):
         source = choices.below(3)
         held = asset_balance(walk.chain.reader, source_address(source), NXT_ASSET)
@@ -511,7 +512,9 @@ def propose(walk: EconomyWalk, choices: Choices) -> None:
         class_, action = EMERGENCY, KindPause(kinds[choices.below(len(kinds))])
     elif number == 9:
         class_ = CONSTITUTIONAL
-    walk.send((sender, "proposal_create", ProposalCreate(class_, "A proposal", bytes(32), action)))
+    # Who signs no more than the base is refused once eight are open.
+    most = read_parameter(walk.chain.reader, PROPOSAL_DEPOSIT_UNITS) if number == 0 else MAX_SUPPLY_UNITS
+    walk.send((sender, "proposal_create", ProposalCreate(class_, "A proposal", bytes(32), action, most)))
 
 
 def _parameter_change(walk: EconomyWalk, choices: Choices) -> tuple[int, ParameterChange]:

@@ -69,7 +69,7 @@ ACTIONS: dict[str, tuple[Any, str, Any]] = {
     "proposal_create": (
         CHAIN.accounts[6],
         "proposal_create",
-        ProposalCreate(POLICY, "One more", TEXT_HASH, TextOnly()),
+        ProposalCreate(POLICY, "One more", TEXT_HASH, TextOnly(), 20 * NXT),
     ),
     "campaign_create": (
         CHAIN.owners[1],
@@ -202,6 +202,6 @@ def test_greatest_vote_fits_into_a_transaction() -> None:
     assert registered is not None
     raw = registered.payload_codec.encode(Vote(2**63 - 1, YES, ballots))
     assert registered.payload_codec.decode(raw).ballots == ballots
-    greatest = ProposalCreate(CONSTITUTIONAL, "😀" * 120, TEXT_HASH, RegistrarRemove(ADDRESS))
+    greatest = ProposalCreate(CONSTITUTIONAL, "😀" * 120, TEXT_HASH, RegistrarRemove(ADDRESS), 2**63 - 1)
     created = CHAIN.registry.named("proposal_create")
     assert created is not None and created.payload_codec.checked(greatest) == greatest

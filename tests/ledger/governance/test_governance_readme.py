@@ -6,11 +6,12 @@ from builders.governance import GovernanceChain
 from builders.staking import NXT
 
 from ledger.governance.classes import CLASSES, PARAMETER
+from ledger.governance.deposits import deposit_units
 from ledger.governance.proposals import CAMPAIGN_CREATE, PROPOSAL_CREATE
 from ledger.governance.queries import proposal_view
 from ledger.governance.records import EXECUTED, PASSED, REJECTED, STATUS_NAMES, YES
 from ledger.governance.voting import VOTE, VOTE_DELEGATE
-from ledger.governed.parameters import RESERVE_SHARE_PPM, read_parameter
+from ledger.governed.parameters import PROPOSAL_DEPOSIT_UNITS, RESERVE_SHARE_PPM, read_parameter
 from ledger.staking.delegation_kinds import Delegate, Undelegate
 
 README = (Path(__file__).parents[3] / "ledger" / "governance" / "README.md").read_text(encoding="utf-8")
@@ -68,3 +69,10 @@ def test_worked_example_without_dora_is_rejected() -> None:
     chain.vote_of_owners(proposal, yes=[0, 1], no=[2])
     assert chain.close(proposal).status == REJECTED
     assert proposal_view(chain.proposal(proposal)).approval_ppm == 666_666
+
+
+def test_G4_table_of_deposits_is_what_the_code_asks_for() -> None:
+    steps = [deposit_units(PROPOSAL_DEPOSIT_UNITS.default, places) // NXT for places in range(0, 64, 8)]
+    sums = [8 * sum(steps[: upto + 1]) for upto in range(len(steps))]
+    assert f"| deposit, NXT | {' | '.join(f'{one:,}' for one in steps)} |" in README
+    assert f"| all up to the next step, NXT | {' | '.join(f'{one:,}' for one in sums)} |" in README

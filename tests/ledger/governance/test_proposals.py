@@ -9,6 +9,7 @@ from builders.staking import NXT
 
 from ledger.accounts import ADDRESS_OF_SYSTEM_ACCOUNT
 from ledger.addresses import NXT_ASSET, pool_address
+from ledger.amounts import MAX_SUPPLY_UNITS
 from ledger.errors import LedgerError, Malformed, PayloadInvalid, RecipientRefused
 from ledger.governance.actions import (
     Action,
@@ -31,6 +32,7 @@ from ledger.governance.classes import (
     time_lock_epochs,
     voting_epochs,
 )
+from ledger.governance.deposits import deposit_units, next_deposit_units
 from ledger.governance.proposals import CampaignCreate
 from ledger.governance.records import MAX_OPEN, OPEN, OPEN_KEY, read_due
 from ledger.governed.parameters import (
@@ -73,6 +75,7 @@ def test_a_proposal_is_open_from_its_creation_with_its_rules_written_down() -> N
     ("class_", "action"),
     [
         (POLICY, Payment(0, ADDRESS, 1)),
+        (POLICY, SectorToken(0, ADDRESS)),
         (POLICY, ParameterChange(RESERVE, b"", 1)),
         (BUDGET, TextOnly()),
         (PARAMETER, TextOnly()),
@@ -94,8 +97,8 @@ def test_a_class_can_do_what_it_is_for_and_nothing_else(class_: int, action: Act
     ("class_", "action", "error"),
     [
         (POLICY, RegistrarAdd(ADDRESS_OF_SYSTEM_ACCOUNT["TREASURY"]), PayloadInvalid),
-        (POLICY, SectorToken(3, NXT_ASSET), PayloadInvalid),
-        (POLICY, SectorToken(12, ADDRESS), Malformed),
+        (BUDGET, SectorToken(3, NXT_ASSET), PayloadInvalid),
+        (BUDGET, SectorToken(12, ADDRESS), Malformed),
         (BUDGET, Payment(0, ADDRESS, 0), PayloadInvalid),
         (BUDGET, Payment(0, ADDRESS_OF_SYSTEM_ACCOUNT["TREASURY"], 1), RecipientRefused),
         (BUDGET, Payment(0, pool_address(NXT_ASSET, ADDRESS), 1), RecipientRefused),
@@ -161,7 +164,7 @@ def test_a_title_has_at_most_120_characters() -> None:
     ("class_", "action", "reason"),
     [
         (POLICY, RegistrarRemove(ADDRESS), "NotRegistrar"),
-        (POLICY, SectorToken(0, ADDRESS), "UnknownToken"),
+        (BUDGET, SectorToken(0, ADDRESS), "UnknownToken"),
         (BUDGET, Payment(0, ADDRESS, 20_000 * NXT + 1), "PaymentTooGreat"),
         (BUDGET, Payment(1, ADDRESS, 1), "PaymentTooGreat"),
     ],
@@ -193,10 +196,10 @@ def test_G4_a_proposal_needs_its_deposit() -> None:
 
 
 def crowd(chain: GovernanceChain, members: int) -> list[KeyPair]:
-    """Keys that can pay two deposits each."""
+    """Keys that can pay two of the greatest deposits each."""
     keys = [key_pair("crowd", "account", number) for number in range(members)]
     for key in keys:
-        chain.give(key, 30 * NXT)
+        chain.give(key, 2_570 * NXT)
     return keys
 
 
@@ -212,6 +215,80 @@ def test_G4_no_more_than_64_proposals_are_open_beside_emergencies() -> None:
     chain.go_to(3)
     assert read_due(chain.reader, OPEN_KEY) == ()
     assert chain.create(late) == ""
+
+
+def test_G4_filling_all_places_costs_20400_NXT_and_each_eighth_doubles_the_deposit() -> None:
+    chain = GovernanceChain()
+    keys = crowd(chain, 33)
+    for number in range(MAX_OPEN):
+        needed = DEPOSIT << (number // 8)
+        assert next_deposit_units(chain.reader) == needed
+        if number % 8 == 0:
+            reason = chain.create(keys[32], max_deposit=needed - 1)
+            assert reason == "DepositAboveLimit"
+        assert chain.create(keys[number >> 1], max_deposit=needed) == ""
+        made, paid = chain.result()
+        assert paid == chain.proposal(made).deposit_units == needed
+        if number == 55:
+            assert chain.deposits == 10_160 * NXT
+    assert chain.deposits == 20_400 * NXT
+    burned = read_flows(chain.reader).burned_units
+    chain.go_to(3)
+    assert chain.deposits == 0 and next_deposit_units(chain.reader) == DEPOSIT
+    assert read_flows(chain.reader).burned_units == burned + 20_400 * NXT, "without a quorum all of it burns"
+
+
+def test_G4_a_deposit_above_the_signed_limit_moves_nothing() -> None:
+    chain = GovernanceChain()
+    for number in range(8):
+        assert chain.create(chain.accounts[number >> 1]) == ""
+    before, key = chain.account(chain.accounts[7]).balance, chain.accounts[7]
+    assert chain.create(key, max_deposit=2 * DEPOSIT - 1) == "DepositAboveLimit"
+    assert chain.account(key).balance == before - chain.outcomes[-1].receipts[0].fee
+    assert chain.deposits == 8 * DEPOSIT
+    assert chain.create(key, max_deposit=2 * DEPOSIT) == ""
+    assert chain.deposits == 10 * DEPOSIT
+
+
+def test_G4_the_doubled_deposit_goes_back_as_it_was_paid() -> None:
+    chain = GovernanceChain()
+    for number in range(8):
+        assert chain.create(chain.accounts[number >> 1]) == ""
+    before = chain.account(chain.accounts[7]).balance
+    proposal = chain.proposed()
+    fee = chain.outcomes[-1].receipts[0].fee
+    chain.vote_of_owners(proposal, no=range(4))
+    chain.close(proposal)
+    assert chain.account(chain.accounts[7]).balance == before - fee
+
+
+def test_G4_an_emergency_pays_the_base_and_makes_nothing_dearer() -> None:
+    chain = GovernanceChain()
+    keys = crowd(chain, 8)
+    for number, kind in enumerate(sorted(PAUSABLE_KINDS)[:8]):
+        assert chain.create(keys[number >> 1], EMERGENCY, KindPause(kind), max_deposit=DEPOSIT) == ""
+    assert next_deposit_units(chain.reader) == DEPOSIT
+    for number in range(8):
+        assert chain.create(chain.accounts[number >> 1]) == ""
+    assert next_deposit_units(chain.reader) == 2 * DEPOSIT
+    assert next_deposit_units(chain.reader, EMERGENCY) == DEPOSIT
+    late = sorted(PAUSABLE_KINDS)[8]
+    assert chain.create(keys[4], EMERGENCY, KindPause(late), max_deposit=DEPOSIT) == ""
+    assert chain.result()[1] == DEPOSIT
+
+
+def test_G5_campaigns_take_places_and_pay_no_deposit() -> None:
+    chain = GovernanceChain(8)
+    for index in range(8):
+        chain.give(chain.owners[index], 101 * NXT)
+        assert chain.campaign(index) == ""
+    assert chain.deposits == 0
+    assert next_deposit_units(chain.reader) == 2 * DEPOSIT
+
+
+def test_G4_the_deposit_is_never_more_than_all_units() -> None:
+    assert deposit_units(PROPOSAL_DEPOSIT_UNITS.greatest, 63) == 128_000 * NXT
+    assert deposit_units(MAX_SUPPLY_UNITS, 8) == MAX_SUPPLY_UNITS
 
 
 def test_G4_nobody_can_crowd_out_an_emergency() -> None:

@@ -10,8 +10,8 @@ from builders.staking import NXT
 from ledger.exchange.community import community_weight
 from ledger.exchange.liquidity import remove_liquidity
 from ledger.governance.actions import SectorToken
-from ledger.governance.classes import POLICY
-from ledger.governance.records import ABSTAIN, EXECUTED, NO, YES
+from ledger.governance.classes import BUDGET, POLICY
+from ledger.governance.records import ABSTAIN, EXECUTED, NO, REJECTED, YES
 from ledger.governed.sector_tokens import read_sector_token
 from ledger.registry import Rejected
 from ledger.staking.delegation_kinds import Delegate
@@ -96,7 +96,19 @@ def test_a_sector_pays_what_its_vote_decided(scene: Scene) -> None:
 def test_a_vote_names_the_token_of_a_sector(scene: Scene) -> None:
     chain = scene.chain
     assert read_sector_token(chain.reader, 4) is None
-    proposal = chain.proposed(POLICY, SectorToken(4, scene.token))
+    proposal = chain.proposed(BUDGET, SectorToken(4, scene.token))
     chain.vote_of_owners(proposal, yes=range(12))
     assert chain.take_effect(proposal).status == EXECUTED
     assert read_sector_token(chain.reader, 4) == scene.token
+
+
+def test_G4_a_sectors_token_needs_the_share_of_a_payment(scene: Scene) -> None:
+    """7 of 12 are enough for a text, and not for where a sector's NXT goes."""
+    chain = scene.chain
+    text = chain.proposed(POLICY)
+    token = chain.proposed(BUDGET, SectorToken(4, scene.token))
+    for proposal in (text, token):
+        chain.vote_of_owners(proposal, yes=range(7), no=range(7, 12))
+    assert chain.take_effect(text).status == EXECUTED
+    assert chain.take_effect(token).status == REJECTED
+    assert read_sector_token(chain.reader, 4) is None

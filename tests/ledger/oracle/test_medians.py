@@ -8,7 +8,7 @@ from builders.ledger import STAKING
 from builders.staking import NXT, StakingChain
 
 from ledger.epoch_transition import LEDGER_EPOCH_STEPS
-from ledger.oracle.feeds import DEMAND_FEEDS, FEEDS, NXT_USD, Feed
+from ledger.oracle.feeds import DEMAND_FEEDS, FEEDS, GLOBAL_DEBT_USD, NXT_USD, Feed
 from ledger.oracle.medians import max_age_epochs, moved, weighted_lower_median
 from ledger.oracle.queries import ReportView, feeds, outliers
 from ledger.oracle.records import (
@@ -225,6 +225,63 @@ def test_later_value_replaces_a_stale_one_within_its_move() -> None:
     report(chain, dict.fromkeys(range(3), 5_000))
     chain.go_to(9_001)
     assert fresh_value(chain.reader, PRICE, 9_001) == 1_210
+
+
+DEBT = 300 * 10**12
+
+
+def stale_debt(epochs: int) -> StakingChain:
+    """Twelve equal validators said DEBT in epoch 0; so many epochs later it is said again."""
+    chain = StakingChain(12)
+    report(chain, dict.fromkeys(range(12), DEBT), GLOBAL_DEBT_USD.number)
+    chain.go_to(1)
+    chain.go_to(epochs)
+    return chain
+
+
+@pytest.mark.parametrize(("epochs", "moves"), [(2_700, 1), (2_701, 100)])
+def test_stale_debt_makes_up_for_the_epochs_that_it_missed(epochs: int, moves: int) -> None:
+    """2,700 epochs are a day: the value is fresh so long, and its readers use it as it is."""
+    chain = stale_debt(epochs)
+    report(chain, dict.fromkeys(range(9), 3 * DEBT), GLOBAL_DEBT_USD.number)
+    chain.go_to(epochs + 1)
+    assert value(chain, GLOBAL_DEBT_USD.number).value == DEBT + moves * DEBT // 100
+
+
+def test_stale_debt_reaches_its_median_at_once_when_it_is_near() -> None:
+    chain = stale_debt(2_701)
+    report(chain, dict.fromkeys(range(12), DEBT * 105 // 100), GLOBAL_DEBT_USD.number)
+    chain.go_to(2_702)
+    assert value(chain, GLOBAL_DEBT_USD.number).value == DEBT * 105 // 100
+
+
+def test_stale_debt_moves_for_one_epoch_unless_more_than_two_thirds_report() -> None:
+    """Eight of twelve: three that lie and five that do not, or a third that waited until few others speak."""
+    for liars, speakers in ((3, 8), (3, 5)):
+        chain = stale_debt(5_000)
+        said = {index: 10**17 if index < liars else DEBT * 2 for index in range(speakers)}
+        report(chain, said, GLOBAL_DEBT_USD.number)
+        chain.go_to(5_001)
+        assert value(chain, GLOBAL_DEBT_USD.number).value == DEBT * 101 // 100
+
+
+def test_less_than_a_third_gains_nothing_by_silence_and_a_sudden_lie() -> None:
+    """Nine of twelve speak after long, three of them lie: the median is what the others say."""
+    chain = stale_debt(5_000)
+    said = {index: 10**17 if index < 3 else DEBT * 106 // 100 for index in range(9)}
+    report(chain, said, GLOBAL_DEBT_USD.number)
+    chain.go_to(5_001)
+    assert value(chain, GLOBAL_DEBT_USD.number).value == DEBT * 106 // 100
+
+
+def test_other_feeds_do_not_make_up_for_missed_epochs() -> None:
+    chain = StakingChain(12)
+    report(chain, dict.fromkeys(range(12), 1_000))
+    chain.go_to(1)
+    chain.go_to(5_000)
+    report(chain, dict.fromkeys(range(12), 5_000))
+    chain.go_to(5_001)
+    assert value(chain).value == 1_100
 
 
 def test_report_more_than_a_fifth_off_the_median_is_counted() -> None:

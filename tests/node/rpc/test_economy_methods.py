@@ -211,12 +211,11 @@ async def tell(story: Story) -> None:
     for index in range(5):
         report = OracleReport(index, GLOBAL_DEBT_USD.number, DEBT_USD)
         sent.append(await story.send(owners[index], "oracle_report", report))
-    policy = ProposalCreate(POLICY, "Open the gardens", TEXT_HASH, TextOnly())
+    policy = ProposalCreate(POLICY, "Open the gardens", TEXT_HASH, TextOnly(), 20 * NXT)
     sent.append(await story.send(chain.accounts[4], "proposal_create", policy))
     await story.accepted(*sent)
-    change = ProposalCreate(
-        PARAMETER, "A greater share", TEXT_HASH, ParameterChange(RESERVE_SHARE_PPM.number, b"", 20_000)
-    )
+    greater = ParameterChange(RESERVE_SHARE_PPM.number, b"", 20_000)
+    change = ProposalCreate(PARAMETER, "A greater share", TEXT_HASH, greater, 20 * NXT)
     ballot = Ballot(address_of(owners[0].public_key), (0,))
     await story.accepted(
         await story.send(chain.accounts[4], "proposal_create", change),
@@ -555,6 +554,13 @@ def test_proposals_come_newest_first_in_pages_that_meet(story: Story) -> None:
     assert pages[0] + pages[1] == answers["proposals"]["proposals"]
     assert answers["proposals 1"]["next_after"] == "2"
     assert answers["proposals open"]["proposals"] == answers["proposals"]["proposals"]
+
+
+def test_G4_lists_and_parameters_say_what_the_next_proposal_deposits(story: Story) -> None:
+    for name in ("proposals", "proposals open", "parameters"):
+        assert story.answers[name]["next_deposit"] == str(10 * NXT)
+    paid = [one["deposit"] for one in story.answers["proposals"]["proposals"]]
+    assert paid == [str(10 * NXT)] * 2
 
 
 def test_a_proposal_says_what_it_would_do(story: Story) -> None:

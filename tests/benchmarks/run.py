@@ -1,8 +1,8 @@
 """What `make bench` runs: every benchmark, one table. `python tests/benchmarks/run.py [--only NAME ...]`.
 
 Each benchmark runs in a process of its own, so that none meets what another has left in memory, and gives its figures
-by name. Goals are those of performance.md (P1 to P9); most are ratios of two measurements of one run, because absolute
-figures move with the machine and with what else it does. A figure without a goal stands for itself.
+by name. Goals are those of performance.md (P1 to P9, P11); most are ratios of two measurements of one run, because
+absolute figures move with the machine and with what else it does. A figure without a goal stands for itself.
 """
 
 import argparse

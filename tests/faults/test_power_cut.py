@@ -228,7 +228,9 @@ def test_harness_can_fail_an_engine_that_does_not_sync_loses_acknowledged_batche
     nursery: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     lost = 0
-    for seed in range(6):
+    for seed in range(60):
+        if lost:
+            break
         machine = Machine(nursery, tmp_path, f"unsynced {seed}")
         life = machine.live_and_cut("unsynced-engine", Loss.DROP)
         lost += max(0, life.committed - surviving_commits(machine.root, tmp_path / "copy"))
@@ -262,4 +264,5 @@ def test_harness_can_fail_a_store_that_syncs_its_last_log_only_loses_batches_bef
     nursery: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     machine = Machine(nursery, tmp_path, "batches")
-    assert any(lost_batches(machine, "unsynced-logs", Loss.DROP) for _ in range(60))
+    # However busy the machine is: some of the cuts fall between two logs.
+    assert any(lost_batches(machine, "unsynced-logs", Loss.DROP) for _ in range(600))

@@ -26,7 +26,7 @@ from ledger.errors import CodecError, GenesisInvalid
 from ledger.genesis import chain_rules, genesis_hash, genesis_state
 from ledger.genesis_text import genesis_from_json, genesis_to_json
 from node.flows import wire
-from node.rpc import protocol, schema
+from node.rpc import economy_schema, protocol, schema
 from node.rpc.protocol import RpcError, error_reply, parse_body, parse_call, to_body
 from node.rpc.schema import Params, parse_params
 from p2p import peer_exchange
@@ -221,6 +221,33 @@ RPC_PARAMS: list[tuple[type[Params], list[object]]] = [
     (schema.GetStakes, [{"address": encode_address("dnxt", bytes(20)), "validator": 0}, ["x"]]),
     (schema.GetProofs, [{}, {"limit": 2}]),
     (schema.GetCertificates, [{"first_period": 1, "limit": 8}, [2**40]]),
+    (economy_schema.ListTokens, [{}, {"limit": 3, "after": "0a" * 20}]),
+    (economy_schema.GetToken, [{"id": "ff" * 20}]),
+    (economy_schema.GetBalances, [{"address": "dnxt1x", "limit": 100, "after": "0a" * 20}]),
+    (economy_schema.GetPools, [{}, {"limit": 1, "after": "dnxt1x"}]),
+    (economy_schema.GetPool, [{"address": "dnxt1x"}, {"first": "NXT", "second": "0a" * 20}]),
+    (
+        economy_schema.GetQuote,
+        [
+            {"amount": "500", "path": ["NXT", "0a" * 20], "exact": "out", "slippage_ppm": 0},
+            {"amount": 2**63 - 1, "sell": "0a" * 20, "buy": "NXT"},
+        ],
+    ),
+    (economy_schema.GetPositions, [{"address": "dnxt1x", "limit": 2, "after": "dnxt1y"}]),
+    (economy_schema.GetTwap, [{"address": "dnxt1x", "window_epochs": 7}, {"first": "NXT"}]),
+    (
+        economy_schema.GetMessagePrice,
+        [{"size_bytes": 8_192, "region": "RED", "priority": "low"}, [1, "BLUE"]],
+    ),
+    (economy_schema.GetCitizen, [{"address": "dnxt1x"}]),
+    (economy_schema.GetAttestation, [{"person": "0a" * 32}]),
+    (economy_schema.ListProposals, [{}, {"limit": 5, "after": "12", "open": True}]),
+    (economy_schema.GetProposal, [{"id": 7, "limit": 0}, {"id": "7", "after": "dnxt1x"}]),
+    (economy_schema.GetParameters, [{}, {"subject": "dnxt1x"}]),
+    (
+        economy_schema.GetVoter,
+        [{"address": "dnxt1x", "proposal": "3", "validators": [0, 2**32 - 1], "after": "dnxt1y"}],
+    ),
     (Params, [{}, []]),
 ]
 

@@ -19,6 +19,8 @@ CALLS_IN_LOG = 12
 COMMITS = 1 + CALLS_IN_TABLES + CALLS_IN_LOG
 """Batches of the store: one founded the chain."""
 
+TABLES = "*.ldb"
+
 Damage = Callable[[bytearray], None]
 
 
@@ -44,14 +46,16 @@ def log_of(store: Path) -> Path:
 
 
 def damaged(pristine: Path, tmp_path: Path, name: str, damage: Damage) -> Path:
-    """A copy of the data directory in which `damage` changed the newest file of that name."""
+    """A copy of the data directory in which `damage` changed the newest file of that name; of tables, every one: the
+    newest may be what a compaction left behind that the closing of the store interrupted, and then nobody reads it."""
     directory = tmp_path / "node"
     shutil.rmtree(directory, ignore_errors=True)
     shutil.copytree(pristine, directory)
-    path = max((directory / "db").glob(name))
-    content = bytearray(path.read_bytes())
-    damage(content)
-    path.write_bytes(content)
+    found = sorted((directory / "db").glob(name))
+    for path in found if name == TABLES else found[-1:]:
+        content = bytearray(path.read_bytes())
+        damage(content)
+        path.write_bytes(content)
     return directory
 
 

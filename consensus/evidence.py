@@ -22,7 +22,7 @@ from ledger.errors import PayloadInvalid, SignatureInvalid
 from ledger.hashing import digest, tagged
 from ledger.keys import verify
 from ledger.kinds import ledger_kinds
-from ledger.registry import Kind, KindRegistry, Rejected
+from ledger.registry import Kind, KindRegistry, Rejected, spends_nothing
 from ledger.rules import BlockContext, ChainRules
 from ledger.staking.slashing import keys_at, read_validator, slash
 from ledger.state import Overlay
@@ -140,7 +140,7 @@ def evidence_kind(params: Params) -> Kind:
         payload_codec=EVIDENCE_CODEC,
         check_payload=check_evidence,
         apply=apply,
-        spends=_nothing,
+        spends=spends_nothing,
         touches=_touched_records,
         may_pause=False,
     )
@@ -180,10 +180,6 @@ def _are_signed(statements: tuple[tuple[bytes, bytes], ...], public_key: bytes) 
     except SignatureInvalid:
         return False
     return bool(statements)
-
-
-def _nothing(_: Evidence) -> int:
-    return 0
 
 
 def _touched_records(_: Evidence) -> int:

@@ -9,6 +9,8 @@ from ledger.errors import AmountNotInteger, AmountOutOfRange, AmountTextMalforme
 
 UNITS_PER_NXT = 100_000_000
 DECIMALS = 8
+PPM = 1_000_000
+"""The whole, in parts per million."""
 MAX_SUPPLY_UNITS = 1_000_000 * UNITS_PER_NXT
 """Every unit there will ever be (ledger.md, Money)."""
 

@@ -15,6 +15,11 @@ from ledger.state import Overlay
 from ledger.transactions import SignedTransaction
 
 
+def spends_nothing(_: object) -> int:
+    """`Kind.spends` of what costs its sender the fee alone."""
+    return 0
+
+
 def _one_record(_: object) -> int:
     """What most kinds touch."""
     return 1

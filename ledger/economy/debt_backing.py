@@ -11,7 +11,7 @@ create no unit. Source: seed 2; ledger.md, BHLS floor and debt backing. Worked e
 from dataclasses import dataclass
 from typing import Final
 
-from ledger.amounts import UNITS_PER_NXT
+from ledger.amounts import PPM, UNITS_PER_NXT
 from ledger.governed.parameters import (
     DEBT_CREDIT_RATE_PPM,
     DEBT_CREDIT_UNITS_PER_MILLION_USD,
@@ -32,9 +32,8 @@ GROWTH_PERCENT: Final = 5
 MAX_GROWTH_YEARS: Final = 250
 """By then every debt has reached the feed's greatest value: the least, 10^12 USD, times 1.05^250 is above 10^17 USD."""
 
-_PPM: Final = 1_000_000
 _MICRO: Final = 1_000_000
-_CREDIT_DENOMINATOR: Final = _MICRO * 1_000_000 * _PPM
+_CREDIT_DENOMINATOR: Final = _MICRO * 1_000_000 * PPM
 """Micro-USD of a USD, USD of a million, ppm of the rate."""
 
 

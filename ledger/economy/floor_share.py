@@ -8,14 +8,13 @@ from dataclasses import dataclass
 import msgspec
 
 from ledger.accounts import F_FLOOR_ADDRESS, SECTOR_ADDRESSES, TRANSITION_RESERVE_ADDRESS
+from ledger.amounts import PPM
 from ledger.economy.floor.records import note_floor_income
 from ledger.economy.journal import all_legs_or_none
 from ledger.economy.loop_totals import read_loop_totals, write_loop_totals
 from ledger.governed.parameters import FLOOR_RESERVE_SHARE_PPM, FLOOR_SECTOR_SHARE_PPM, read_parameter
 from ledger.state import Overlay
 from ledger.transfer import move_units
-
-PPM = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)

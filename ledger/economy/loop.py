@@ -4,9 +4,8 @@ Each takes what the chain has, asks governance for the shares and moves what the
 is as good as plenty. O(12), whatever the number of citizens or of skipped epochs: one transition is one step.
 """
 
-from typing import Final
-
 from ledger.accounts import TRANSITION_RESERVE_ADDRESS
+from ledger.amounts import PPM
 from ledger.economy.allocation import ReserveLiquidityAllocator
 from ledger.economy.crisis import CrisisDrainController
 from ledger.economy.floor.need import crisis_need
@@ -17,8 +16,6 @@ from ledger.economy.supply_chain import demand_of_sectors
 from ledger.epoch_steps import EpochChange
 from ledger.governed.parameters import CRISIS_DRAIN_LIMIT_PPM, RESERVE_SHARE_PPM, read_parameter
 from ledger.state import Overlay, StateReader
-
-PPM: Final = 1_000_000
 
 
 def _reserve_units(overlay: Overlay) -> int:

@@ -13,7 +13,7 @@ import msgspec
 
 from ledger.accounts import TRANSITION_RESERVE_ADDRESS, is_reserved_address, reserved_name
 from ledger.addresses import ADDRESS_BYTES
-from ledger.amounts import MAX_SUPPLY_UNITS
+from ledger.amounts import MAX_SUPPLY_UNITS, PPM
 from ledger.economy.journal import all_legs_or_none
 from ledger.economy.regions import REGIONS
 from ledger.encoding import Codec, Count, Record
@@ -34,7 +34,6 @@ _PRIORITY_FACTORS: Final = ((1, 2), (1, 1), (2, 1), (4, 1))
 
 MAX_CONTENT_BYTES: Final = 8_192
 
-PPM: Final = 1_000_000
 
 PRICE_ABOVE_LIMIT: Final = "PriceAboveLimit"
 

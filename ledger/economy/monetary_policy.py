@@ -11,9 +11,9 @@ from typing import Annotated, Final
 import msgspec
 
 from ledger.accounts import F_FLOOR_ADDRESS, TREASURY, TREASURY_ADDRESS
+from ledger.amounts import PPM
 from ledger.economy.floor.records import note_floor_income, read_floor
 from ledger.economy.nexus_equation import (
-    PPM,
     Coefficients,
     ControllerState,
     Signals,

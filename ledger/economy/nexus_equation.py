@@ -11,9 +11,8 @@ days. Formulas, bounds and the derivation of the error against floats: MONETARY_
 from dataclasses import dataclass
 from typing import Final
 
+from ledger.amounts import PPM
 from ledger.issuance import FRACTION_BITS, ONE
-
-PPM: Final = 1_000_000
 
 SIGNAL_LIMIT: Final = 2 * ONE
 """No signal counts for more than twice its target."""

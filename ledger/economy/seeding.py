@@ -14,6 +14,7 @@ import msgspec
 
 from ledger.accounts import SECTOR_ADDRESSES
 from ledger.addresses import NXT_ASSET
+from ledger.amounts import PPM
 from ledger.economy.journal import all_legs_or_none
 from ledger.economy.loop_totals import SECTOR_COUNT, read_loop_totals, write_loop_totals
 from ledger.exchange.liquidity import add_liquidity
@@ -26,8 +27,6 @@ from ledger.registry import Rejected
 from ledger.rules import BlockContext
 from ledger.state import Overlay, StateReader
 from ledger.tokens.records import asset_balance
-
-PPM: Final = 1_000_000
 
 PRICE_TOLERANCE_PPM: Final = 50_000
 """5 %: liquidity given at a price that far off loses at most 0.03 % of itself to who moves it back."""

@@ -8,6 +8,7 @@ from math import isqrt
 from typing import Final
 
 from ledger.addresses import NXT_ASSET
+from ledger.amounts import PPM
 from ledger.exchange.pools import Pool, address_of_pair, read_pool, reserves_of
 from ledger.exchange.positions import read_position, shares_held_before
 from ledger.exchange.twap import PRICE_BITS, read_observations
@@ -15,7 +16,6 @@ from ledger.governed.parameters import COMMUNITY_WEIGHT_PPM, read_parameter
 from ledger.governed.sector_tokens import read_sector_token
 from ledger.state import StateReader
 
-PPM: Final = 1_000_000
 _MODULUS: Final = 1 << 256
 
 

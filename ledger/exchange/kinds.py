@@ -14,7 +14,7 @@ from ledger.exchange.liquidity import add_liquidity, create_pool, remove_liquidi
 from ledger.exchange.math import GREATEST_FEE_BP, LEAST_FEE_BP
 from ledger.exchange.pools import address_of_pair
 from ledger.exchange.swapping import EXACT_IN, EXACT_OUT, MAX_HOPS, swap
-from ledger.registry import Kind
+from ledger.registry import Kind, spends_nothing
 from ledger.rules import BlockContext, ChainRules
 from ledger.state import Overlay
 from ledger.transactions import SignedTransaction
@@ -179,10 +179,6 @@ def _least_added_units(payload: LiquidityAdd) -> int:
     return 1 if payload.first == NXT_ASSET else 0
 
 
-def _nothing(_: LiquidityRemove) -> int:
-    return 0
-
-
 def _least_swapped_units(payload: Swap) -> int:
     """What goes in, where that is signed; for an exact amount out, a unit: the price only the state knows."""
     if payload.path[0] != NXT_ASSET:
@@ -227,7 +223,7 @@ LIQUIDITY_REMOVE: Final = Kind(
     payload_codec=Codec(LiquidityRemove, "liquidity_remove payload", 128),
     check_payload=check_liquidity_remove,
     apply=apply_liquidity_remove,
-    spends=_nothing,
+    spends=spends_nothing,
     touches=_pool_records,
     result_names=_LIQUIDITY,
 )

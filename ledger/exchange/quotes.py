@@ -9,13 +9,13 @@ from typing import Final
 import msgspec
 
 from ledger.addresses import NXT_ASSET
+from ledger.amounts import PPM
 from ledger.exchange.math import FEE_DENOMINATOR, amount_in, amount_out
 from ledger.exchange.pools import POOL_PREFIX, Pool, decode_pool, fee_of, reserves_of
 from ledger.exchange.swapping import EXACT_IN, MAX_HOPS, Hop, plan_swap
 from ledger.registry import Rejected
 from ledger.state import StateListing, StateReader
 
-PPM: Final = 1_000_000
 MAX_SEARCHED_POOLS: Final = 512
 """Pools that one search for a path looks at, in the order of their addresses; the direct one, and those of both assets
 with NXT, always. About 40 ms of a core: whoever may ask over RPC asks for nothing more (reliability.md R6)."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ledger.amounts import PPM
 from ledger.governance.classes import CLASS_NAMES, CLASSES
 from ledger.governance.records import (
     DELEGATION_PREFIX,
@@ -25,7 +26,6 @@ from ledger.governance.records import (
 )
 from ledger.governance.tally import quorum_reached, share_reached
 from ledger.governed.parameters import PARAMETER_PREFIX, PARAMETERS, Parameter, read_parameter
-from ledger.staking.records import PPM
 from ledger.staking.vote_lock import locked_until
 from ledger.staking.vote_weight import stake_weight
 from ledger.state import StateListing, StateReader

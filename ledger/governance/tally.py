@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from ledger.amounts import PPM
 from ledger.governance.records import ABSTAIN, NO, YES, Proposal, read_tally
 from ledger.staking.bands import BAND_COUNT, deal_into_bands
 from ledger.staking.effective_stake import effective_stakes
-from ledger.staking.records import PPM
 from ledger.staking.snapshot import EpochSnapshot
 from ledger.state import StateReader
 

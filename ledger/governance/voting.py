@@ -34,7 +34,7 @@ from ledger.governance.records import (
     write_vote,
 )
 from ledger.governance.tally import counted
-from ledger.registry import Kind, Rejected
+from ledger.registry import Kind, Rejected, spends_nothing
 from ledger.rules import BlockContext, ChainRules
 from ledger.staking.snapshot import ValidatorIndex
 from ledger.staking.vote_lock import lock_stake
@@ -215,10 +215,6 @@ def apply_vote_delegate(
     )
 
 
-def _nothing(_: Vote | VoteDelegate) -> int:
-    return 0
-
-
 def _ballot_records(payload: Vote) -> int:
     """The proposal; per ballot its record, its lock, its exchange position, and a tally per validator named."""
     return 1 + sum(3 + len(ballot.validators) for ballot in payload.ballots)
@@ -230,7 +226,7 @@ VOTE: Final = Kind(
     payload_codec=Codec(Vote, "vote payload", 8 * 1024),
     check_payload=check_vote,
     apply=apply_vote,
-    spends=_nothing,
+    spends=spends_nothing,
     touches=_ballot_records,
     result_names=("weight",),
     may_pause=False,
@@ -241,6 +237,6 @@ VOTE_DELEGATE: Final = Kind(
     payload_codec=Codec(VoteDelegate, "vote_delegate payload", 64),
     check_payload=check_vote_delegate,
     apply=apply_vote_delegate,
-    spends=_nothing,
+    spends=spends_nothing,
     may_pause=False,
 )

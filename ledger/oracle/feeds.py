@@ -6,8 +6,7 @@ from types import MappingProxyType
 from typing import Final
 
 from ledger.accounts import SECTORS
-
-PPM: Final = 1_000_000
+from ledger.amounts import PPM
 
 DEMAND_NEUTRAL_PPM: Final = 1_000_000
 """A sector's demand that leaves its weight as it is."""

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ledger.amounts import PPM
 from ledger.epoch_steps import EpochChange
-from ledger.oracle.feeds import FEEDS, PPM, Feed
+from ledger.oracle.feeds import FEEDS, Feed
 from ledger.oracle.records import (
     FeedValue,
     Outliers,

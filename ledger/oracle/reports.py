@@ -6,7 +6,7 @@ from ledger.encoding import Codec, Count, Record
 from ledger.errors import PayloadInvalid
 from ledger.oracle.feeds import FEED_NUMBERED
 from ledger.oracle.records import Report, write_report
-from ledger.registry import Kind, Rejected
+from ledger.registry import Kind, Rejected, spends_nothing
 from ledger.rules import BlockContext, ChainRules
 from ledger.staking.records import ACTIVE, STATUS_NAMES
 from ledger.staking.snapshot import ValidatorIndex
@@ -61,15 +61,11 @@ def apply_report(
     write_report(overlay, record.index, Report(payload.feed, payload.value))
 
 
-def _nothing(_: object) -> int:
-    return 0
-
-
 ORACLE_REPORT: Final = Kind(
     number=60,
     name="oracle_report",
     payload_codec=Codec(OracleReport, "oracle_report payload", 32),
     check_payload=check_report,
     apply=apply_report,
-    spends=_nothing,
+    spends=spends_nothing,
 )

@@ -12,7 +12,7 @@ from ledger.accounts import BONDED_ADDRESS
 from ledger.amounts import MAX_SUPPLY_UNITS
 from ledger.encoding import Codec, Count, Record
 from ledger.errors import ConservationBroken, PayloadInvalid
-from ledger.registry import Kind, Rejected
+from ledger.registry import Kind, Rejected, spends_nothing
 from ledger.rules import BlockContext, ChainRules
 from ledger.staking.records import (
     MAX_UNBONDINGS,
@@ -275,10 +275,6 @@ def _delegated_units(payload: Delegate) -> int:
     return payload.units
 
 
-def _nothing(_: Undelegate | Withdraw) -> int:
-    return 0
-
-
 def _four_records(_: Delegate) -> int:
     """Validator, delegation, additions, BONDED."""
     return 4
@@ -310,7 +306,7 @@ UNDELEGATE: Final = Kind(
     payload_codec=Codec(Undelegate, "undelegate payload", 64),
     check_payload=check_undelegate,
     apply=apply_undelegate,
-    spends=_nothing,
+    spends=spends_nothing,
     touches=_five_records,
     may_pause=False,
 )
@@ -320,7 +316,7 @@ WITHDRAW: Final = Kind(
     payload_codec=Codec(Withdraw, "withdraw payload", 64),
     check_payload=check_withdraw,
     apply=apply_withdraw,
-    spends=_nothing,
+    spends=spends_nothing,
     touches=_pools_too,
     may_pause=False,
 )

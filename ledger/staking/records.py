@@ -11,7 +11,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from ledger.amounts import MAX_SUPPLY_UNITS
+from ledger.amounts import MAX_SUPPLY_UNITS, PPM
 from ledger.encoding import Address20, Codec, Count, Hash32, Record
 from ledger.staking.snapshot import ValidatorIndex
 from ledger.state import Overlay, StateReader
@@ -33,7 +33,6 @@ STATUS_NAMES: Final = ("registered", "active", "jailed", "exiting", "exited")
 
 # bounds ---------------------------------------------------------------------------------------------------------------
 
-PPM: Final = 1_000_000
 ACCUMULATOR_SHIFT: Final = 128
 """Accumulators are units per share in binary fixed point with so many places."""
 MAX_SHARES_BITS: Final = 96

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from ledger.accounts import BONDED_ADDRESS, FEES_ADDRESS, VALIDATOR_POOL, VALIDATOR_POOL_ADDRESS
+from ledger.amounts import PPM
 from ledger.epoch_steps import EpochChange
 from ledger.errors import ConservationBroken
 from ledger.fee_credits import fee_credit
@@ -21,7 +22,6 @@ from ledger.staking.effective_stake import effective_stakes
 from ledger.staking.records import (
     ACCUMULATOR_SHIFT,
     MAX_REWARD_MARKS,
-    PPM,
     Activity,
     RewardMark,
     ValidatorRecord,

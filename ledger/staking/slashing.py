@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from ledger.accounts import BONDED_ADDRESS, TRANSITION_RESERVE_ADDRESS
-from ledger.amounts import UNITS_PER_NXT
+from ledger.amounts import PPM, UNITS_PER_NXT
 from ledger.epoch_steps import EpochChange
 from ledger.errors import ConservationBroken
 from ledger.issuance import count_burned
@@ -28,7 +28,6 @@ from ledger.staking.records import (
     MAX_SLASHES_KEPT,
     PENALTIES_CODEC,
     PENALTIES_KEY,
-    PPM,
     REGISTERED,
     Penalty,
     Slash,

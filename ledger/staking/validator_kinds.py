@@ -17,7 +17,7 @@ from ledger.errors import KeyRefused, PayloadInvalid, RecipientRefused, Signatur
 from ledger.hashing import signing_preimage, tagged
 from ledger.keys import KeyPair, require_public_key, verify
 from ledger.onion import MAX_ONION_LAYERS
-from ledger.registry import Kind, Rejected
+from ledger.registry import Kind, Rejected, spends_nothing
 from ledger.rules import BlockContext, ChainRules
 from ledger.staking.delegation_kinds import SELF_STAKE_TOO_LOW, unbond_own
 from ledger.staking.records import (
@@ -387,10 +387,6 @@ def _stake(payload: ValidatorRegister) -> int:
     return payload.self_stake_units
 
 
-def _nothing(_: object) -> int:
-    return 0
-
-
 def _registered_records(_: object) -> int:
     """Record, key, count, list, additions, BONDED."""
     return 6
@@ -422,7 +418,7 @@ COMMISSION_SET: Final = Kind(
     payload_codec=Codec(CommissionSet, "commission_set payload", 64),
     check_payload=check_index_only,
     apply=apply_commission_set,
-    spends=_nothing,
+    spends=spends_nothing,
     may_pause=False,
 )
 ONION_RENEW: Final = Kind(
@@ -431,7 +427,7 @@ ONION_RENEW: Final = Kind(
     payload_codec=Codec(OnionRenew, "onion_renew payload", 64),
     check_payload=check_index_only,
     apply=apply_onion_renew,
-    spends=_nothing,
+    spends=spends_nothing,
     may_pause=False,
 )
 KEY_ROTATE: Final = Kind(
@@ -440,7 +436,7 @@ KEY_ROTATE: Final = Kind(
     payload_codec=Codec(KeyRotate, "key_rotate payload", 256),
     check_payload=check_rotate,
     apply=apply_rotate,
-    spends=_nothing,
+    spends=spends_nothing,
     touches=_two_records,
     may_pause=False,
 )
@@ -450,7 +446,7 @@ VALIDATOR_EXIT: Final = Kind(
     payload_codec=Codec(ValidatorExit, "validator_exit payload", 64),
     check_payload=check_index_only,
     apply=apply_exit,
-    spends=_nothing,
+    spends=spends_nothing,
     touches=_four_records,
     may_pause=False,
 )
@@ -460,6 +456,6 @@ UNJAIL: Final = Kind(
     payload_codec=Codec(Unjail, "unjail payload", 64),
     check_payload=check_index_only,
     apply=apply_unjail,
-    spends=_nothing,
+    spends=spends_nothing,
     may_pause=False,
 )

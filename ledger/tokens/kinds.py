@@ -8,7 +8,7 @@ from ledger.accounts import SECTOR_ADDRESSES, is_reserved_address, reserved_name
 from ledger.addresses import token_id
 from ledger.encoding import Address20, Codec, Count, Record
 from ledger.errors import ConservationBroken, PayloadInvalid, RecipientRefused
-from ledger.registry import Kind, Rejected
+from ledger.registry import Kind, Rejected, spends_nothing
 from ledger.rules import BlockContext, ChainRules
 from ledger.state import Overlay
 from ledger.tokens.names import check_name, check_symbol
@@ -120,10 +120,6 @@ def apply_token_burn(
     return (left,)
 
 
-def _nothing(_: TokenCreate | TokenTransfer | TokenBurn) -> int:
-    return 0
-
-
 def _token_and_balance(_: TokenCreate | TokenBurn) -> int:
     """The token and the sender's balance of it."""
     return 2
@@ -140,7 +136,7 @@ TOKEN_CREATE: Final = Kind(
     payload_codec=Codec(TokenCreate, "token_create payload", 128),
     check_payload=check_token_create,
     apply=apply_token_create,
-    spends=_nothing,
+    spends=spends_nothing,
     touches=_token_and_balance,
 )
 TOKEN_TRANSFER: Final = Kind(
@@ -149,7 +145,7 @@ TOKEN_TRANSFER: Final = Kind(
     payload_codec=Codec(TokenTransfer, "token_transfer payload", 512),
     check_payload=check_token_transfer,
     apply=apply_token_transfer,
-    spends=_nothing,
+    spends=spends_nothing,
     touches=_two_balances,
 )
 TOKEN_BURN: Final = Kind(
@@ -158,7 +154,7 @@ TOKEN_BURN: Final = Kind(
     payload_codec=Codec(TokenBurn, "token_burn payload", 64),
     check_payload=check_token_burn,
     apply=apply_token_burn,
-    spends=_nothing,
+    spends=spends_nothing,
     touches=_token_and_balance,
     result_names=("supply",),
 )

@@ -1,5 +1,6 @@
 """Tokens and pools on a staking chain, through transactions as users send them."""
 
+from copy import copy
 from dataclasses import dataclass, replace
 
 from builders.staking import NXT, StakingChain
@@ -35,6 +36,12 @@ class Market:
     @property
     def trader(self) -> KeyPair:
         return self.chain.accounts[1]
+
+    def fresh(self) -> "Market":
+        """The same with a chain of its own: what is sent there leaves this one as it is."""
+        chain = copy(self.chain)
+        chain.state, chain.outcomes = dict(chain.state), list(chain.outcomes)
+        return replace(self, chain=chain)
 
     def reserves(self, paid: bytes, received: bytes) -> tuple[int, int]:
         """Reserves of the pool of two assets in the order given."""

@@ -7,9 +7,10 @@ they claim or spend it; what is not paid stays there as well. No unit is moved o
 import msgspec
 
 from ledger.accounts import F_FLOOR_ADDRESS
+from ledger.amounts import PPM
 from ledger.economy.debt_backing import debt_backing, governed_credit_units_per_day
 from ledger.economy.floor.categories import divided, entitled_units, monthly_basket
-from ledger.economy.floor.records import PPM, read_floor, write_floor
+from ledger.economy.floor.records import read_floor, write_floor
 from ledger.epoch_steps import EpochChange
 from ledger.errors import ConservationBroken
 from ledger.governed.parameters import FLOOR_RELEASE_LEAST_PPM, read_parameter

@@ -2,8 +2,9 @@
 
 import msgspec
 
+from ledger.amounts import PPM
 from ledger.economy.apportionment import largest_remainder
-from ledger.economy.floor.records import PPM, Citizen, FloorState
+from ledger.economy.floor.records import Citizen, FloorState
 
 
 def settled(citizen: Citizen, floor: FloorState) -> Citizen:

@@ -17,7 +17,7 @@ from ledger.economy.floor.records import (
 from ledger.encoding import Address20, Codec, Hash32, Record
 from ledger.errors import PayloadInvalid
 from ledger.governed.registrars import read_registrars
-from ledger.registry import Kind, Rejected
+from ledger.registry import Kind, Rejected, spends_nothing
 from ledger.rules import BlockContext, ChainRules
 from ledger.staking_rules import StakingRules
 from ledger.state import Overlay, StateReader
@@ -98,16 +98,12 @@ def apply_citizen_attest(
     return (len(statements) - len(contradicted),)
 
 
-def _nothing(_: CitizenAttest) -> int:
-    return 0
-
-
 CITIZEN_ATTEST: Final = Kind(
     number=40,
     name="citizen_attest",
     payload_codec=Codec(CitizenAttest, "citizen_attest payload", 64),
     check_payload=check_citizen_attest,
     apply=apply_citizen_attest,
-    spends=_nothing,
+    spends=spends_nothing,
     result_names=("attestations",),
 )

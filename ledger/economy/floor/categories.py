@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from ledger.amounts import PPM
 from ledger.governed.parameters import FLOOR_PARAMETERS, read_parameter
 from ledger.state import StateReader
 
@@ -12,7 +13,6 @@ CATEGORY_COUNT: Final = len(CATEGORIES)
 
 NOTHING: Final = (0,) * CATEGORY_COUNT
 
-_PPM: Final = 1_000_000
 _GOLDEN_PPM: Final = 618_034
 """The golden ratio's fraction: its multiples fill a circle evenly (Weyl 1916), and no two epochs of 1,000,000 meet."""
 
@@ -38,7 +38,7 @@ def divided(payment_units: int, basket: tuple[int, ...], epoch: int) -> tuple[in
     so payments of a few units reach all categories in time, not always the same.
     """
     month_units = sum(basket)
-    offset = month_units * (epoch * _GOLDEN_PPM % _PPM) // _PPM
+    offset = month_units * (epoch * _GOLDEN_PPM % PPM) // PPM
     parts = []
     weight = before = 0
     for units in basket:

@@ -1,9 +1,10 @@
 """What the floor needs for the time that lies ahead, for the crisis drain and the figures shown."""
 
 from ledger.accounts import F_FLOOR_ADDRESS, decode_account
+from ledger.amounts import PPM
 from ledger.economy.crisis import CrisisNeed
 from ledger.economy.floor.categories import monthly_basket
-from ledger.economy.floor.records import PPM, read_floor
+from ledger.economy.floor.records import read_floor
 from ledger.governed.parameters import CRISIS_HORIZON_PPM, read_parameter
 from ledger.state import StateReader, account_key
 

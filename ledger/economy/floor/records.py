@@ -8,14 +8,12 @@ from typing import Annotated, Final
 
 import msgspec
 
-from ledger.amounts import MAX_SUPPLY_UNITS
+from ledger.amounts import MAX_SUPPLY_UNITS, PPM
 from ledger.economy.floor.categories import CATEGORY_COUNT, NOTHING
 from ledger.encoding import Address20, Codec, Count, Hash32, Record
 from ledger.errors import Malformed
 from ledger.governed.registrars import MAX_REGISTRARS
 from ledger.state import Overlay, StateReader
-
-PPM: Final = 1_000_000
 
 Units = Annotated[int, msgspec.Meta(ge=0, le=MAX_SUPPLY_UNITS)]
 Ppm = Annotated[int, msgspec.Meta(ge=0, le=PPM)]

@@ -16,7 +16,7 @@ from ledger.economy.floor.records import (
 )
 from ledger.encoding import Codec, Hash32, Record
 from ledger.governed.parameters import ATTESTATIONS_NEEDED, REGISTRATIONS_PER_EPOCH, read_parameter
-from ledger.registry import Kind, Rejected
+from ledger.registry import Kind, Rejected, spends_nothing
 from ledger.rules import BlockContext, ChainRules
 from ledger.state import Overlay
 from ledger.transactions import SignedTransaction
@@ -88,10 +88,6 @@ def apply_citizen_register(
     return (floor.population + 1,)
 
 
-def _nothing(_: CitizenRegister) -> int:
-    return 0
-
-
 def _four_records(_: CitizenRegister) -> int:
     """Person, statements, citizen, floor."""
     return 4
@@ -103,7 +99,7 @@ CITIZEN_REGISTER: Final = Kind(
     payload_codec=Codec(CitizenRegister, "citizen_register payload", 64),
     check_payload=check_citizen_register,
     apply=apply_citizen_register,
-    spends=_nothing,
+    spends=spends_nothing,
     touches=_four_records,
     result_names=("population",),
 )

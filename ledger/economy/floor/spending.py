@@ -22,7 +22,7 @@ from ledger.economy.floor.records import (
 from ledger.encoding import Address20, Codec, Count, Record
 from ledger.governed.parameters import FLOOR_CASH_PPM, read_parameter
 from ledger.issuance import issue_units
-from ledger.registry import Kind, Rejected
+from ledger.registry import Kind, Rejected, spends_nothing
 from ledger.rules import BlockContext, ChainRules
 from ledger.state import Overlay
 from ledger.transactions import SignedTransaction
@@ -128,10 +128,6 @@ def _pay(
     issue_units(overlay, F_FLOOR_ADDRESS, recipient, units)
 
 
-def _nothing(_: FloorClaim | FloorSpend) -> int:
-    return 0
-
-
 def _four_records(_: FloorClaim) -> int:
     """Citizen, floor, F_FLOOR, flows."""
     return 4
@@ -148,7 +144,7 @@ FLOOR_CLAIM: Final = Kind(
     payload_codec=Codec(FloorClaim, "floor_claim payload", 32),
     check_payload=check_floor_claim,
     apply=apply_floor_claim,
-    spends=_nothing,
+    spends=spends_nothing,
     touches=_four_records,
     result_names=("units",),
 )
@@ -158,7 +154,7 @@ FLOOR_SPEND: Final = Kind(
     payload_codec=Codec(FloorSpend, "floor_spend payload", 64),
     check_payload=check_floor_spend,
     apply=apply_floor_spend,
-    spends=_nothing,
+    spends=spends_nothing,
     touches=_five_records,
     result_names=("units",),
 )

@@ -1,7 +1,5 @@
 """Founding pools, adding and removing liquidity, and what positions remember of it."""
 
-from copy import copy
-from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -44,9 +42,7 @@ def founded() -> Market:
 @pytest.fixture
 def place(founded: Market) -> Market:
     """The founded market, its state as founded."""
-    fresh = copy(founded.chain)
-    fresh.state, fresh.outcomes = dict(fresh.state), list(fresh.outcomes)
-    return replace(founded, chain=fresh)
+    return founded.fresh()
 
 
 def shares_of(place: Market, pool: bytes, index: int) -> int:

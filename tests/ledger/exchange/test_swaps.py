@@ -34,9 +34,7 @@ def founded() -> Market:
 @pytest.fixture
 def place(founded: Market) -> Market:
     """The founded market, its state as founded."""
-    fresh = copy(founded.chain)
-    fresh.state, fresh.outcomes = dict(fresh.state), list(fresh.outcomes)
-    return replace(founded, chain=fresh)
+    return founded.fresh()
 
 
 def test_exact_in_pays_the_amount_and_gives_what_the_formula_says(place: Market) -> None:
